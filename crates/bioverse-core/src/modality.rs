@@ -1,0 +1,180 @@
+//! The one extension point, [`Modality`], and its type-erased form, [`Encoder`].
+//!
+//! Below [`Encoder::new`] a plugin author has full types; above it nobody needs them. This module knows neither
+//! how an encoder works nor where its records come from.
+
+use std::{path::PathBuf, sync::Arc};
+
+use burn::{prelude::*, tensor::TensorData};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{BoxError, Error, ProjectorConfig, Record, Result};
+
+/// A kind of biological record with its frozen encoder.
+///
+/// A plugin implements this once and hands the type to [`Registry::with`](crate::Registry::with). Errors may be of any
+/// type: the core adds which modality and which record they concern.
+pub trait Modality: Sized + Send + Sync + 'static {
+    /// Registry key, config table `[modality.<NAME>]` and `<placeholder>`: `[a-z][a-z0-9-]*`.
+    const NAME: &'static str;
+    /// The config table; give it `#[serde(deny_unknown_fields)]` so that a misspelt key is an error.
+    type Config: DeserializeOwned + Serialize + Default;
+    /// One raw record, parsed not validated.
+    type Input: DeserializeOwned;
+    /// One tokenised record: CPU data, no tensor.
+    type Tokens: Send;
+
+    /// Loads the frozen encoder.
+    fn load(config: &Self::Config, device: &Device) -> Result<Self, BoxError>;
+
+    /// Validates and tokenises one record.
+    fn tokenize(&self, input: &Self::Input) -> Result<Self::Tokens, BoxError>;
+
+    /// Pads and runs the frozen encoder. `batch` is never empty; the states come in its order.
+    fn encode(&self, batch: &[Self::Tokens]) -> Result<Hidden, BoxError>;
+
+    /// Width of the hidden states.
+    fn d_hidden(&self) -> usize;
+
+    /// The projector recommended for this encoder.
+    fn projector() -> ProjectorConfig {
+        ProjectorConfig::default()
+    }
+
+    /// Files whose hashes identify the encoder in a bundle.
+    fn weights(_config: &Self::Config) -> Vec<PathBuf> {
+        vec![]
+    }
+}
+
+/// What an encoder returns.
+#[derive(Debug, Clone)]
+pub struct Hidden {
+    /// `[B, T, d_hidden]`; what stands at padding is never looked at.
+    pub states: Tensor<3>,
+    /// `[B, T]`, true = real token.
+    pub mask: Tensor<2, Bool>,
+}
+
+/// A modality with its types erased.
+pub struct Encoder {
+    name: &'static str,
+    d_hidden: usize,
+    encode: EncodeFn,
+    check: CheckFn,
+}
+
+type EncodeFn = Box<dyn Fn(&[Record]) -> Result<Hidden> + Send + Sync>;
+type CheckFn = Box<dyn Fn(&Record) -> Result<()> + Send + Sync>;
+
+impl Encoder {
+    /// Erases a loaded modality.
+    pub fn new<M: Modality>(modality: M) -> Self {
+        let d_hidden = modality.d_hidden();
+        let shared = Arc::new(modality);
+        let checker = Arc::clone(&shared);
+        Self {
+            name: M::NAME,
+            d_hidden,
+            check: Box::new(move |record| tokens_of(&*checker, 0, record).map(drop)),
+            encode: Box::new(move |records| {
+                let tokens = records
+                    .iter()
+                    .enumerate()
+                    .map(|(i, record)| tokens_of(&*shared, i, record));
+                let hidden = shared.encode(&tokens.collect::<Result<Vec<_>>>()?);
+                hidden.map_err(|source| Error::Modality {
+                    modality: M::NAME.into(),
+                    source,
+                })
+            }),
+        }
+    }
+
+    /// Registry key.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// Width of the hidden states.
+    pub fn d_hidden(&self) -> usize {
+        self.d_hidden
+    }
+
+    /// Parses, tokenises and encodes records in the order given.
+    ///
+    /// # Shapes
+    /// N records → states `[N, T, d_hidden]`, mask `[N, T]`.
+    ///
+    /// # Errors
+    /// The first record that the modality refuses, by its index; no records at all; an encoder that fails or returns
+    /// other shapes than it promised.
+    pub fn encode(&self, records: &[Record]) -> Result<Hidden> {
+        if records.is_empty() {
+            return Err(self.broken("there are no records to encode".into()));
+        }
+        let hidden = (self.encode)(records)?;
+        let ([b, t, d], mask) = (hidden.states.dims(), hidden.mask.dims());
+        if [b, d] != [records.len(), self.d_hidden] || mask != [b, t] {
+            return Err(self.broken(format!(
+                "its encoder returned states [{b}, {t}, {d}] and mask {mask:?} for {} records of width {}; this is an error of the plugin",
+                records.len(),
+                self.d_hidden
+            )));
+        }
+        Ok(hidden)
+    }
+
+    /// Parses and tokenises one record without running the encoder: the cheap check for bad input.
+    pub fn check(&self, record: &Record) -> Result<()> {
+        (self.check)(record)
+    }
+
+    fn broken(&self, problem: String) -> Error {
+        Error::Modality {
+            modality: self.name.into(),
+            source: problem.into(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder")
+            .field("name", &self.name)
+            .field("d_hidden", &self.d_hidden)
+            .finish_non_exhaustive()
+    }
+}
+
+fn tokens_of<M: Modality>(modality: &M, index: usize, record: &Record) -> Result<M::Tokens> {
+    let refuse = |source: BoxError| Error::Record {
+        modality: M::NAME.into(),
+        index,
+        source,
+    };
+    let input = M::Input::deserialize(record).map_err(|e| refuse(e.into()))?;
+    modality.tokenize(&input).map_err(refuse)
+}
+
+/// Right-pads id rows.
+///
+/// # Shapes
+/// B rows → ids `[B, T]` and mask `[B, T]` (true = token), T = the longest row, at least 1.
+pub fn pad_ids(rows: &[Vec<u32>], pad: u32, device: &Device) -> (Tensor<2, Int>, Tensor<2, Bool>) {
+    let width = rows.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    let at = |row: &Vec<u32>, t: usize| i64::from(row.get(t).copied().unwrap_or(pad));
+    let ids: Vec<i64> = rows
+        .iter()
+        .flat_map(|row| (0..width).map(move |t| at(row, t)))
+        .collect();
+    let mask: Vec<bool> = rows
+        .iter()
+        .flat_map(|row| (0..width).map(|t| t < row.len()))
+        .collect();
+    let shape = [rows.len(), width];
+    (
+        Tensor::from_data(TensorData::new(ids, shape), device),
+        Tensor::from_data(TensorData::new(mask, shape), device),
+    )
+}
