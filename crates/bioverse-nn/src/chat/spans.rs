@@ -1,0 +1,199 @@
+//! Which characters of a rendered conversation are the assistant's own, found by rendering it turn by turn.
+//! It knows no template: only that one which writes turns in order renders every beginning of a conversation as a
+//! beginning of the whole.
+
+use super::{ChatMessage, ChatTemplate};
+use crate::error::{Error, Result};
+
+/// See [`ChatTemplate::render_spans`].
+pub(super) fn render(
+    template: &ChatTemplate,
+    messages: &[ChatMessage],
+) -> Result<Vec<(String, bool)>> {
+    let whole = template.render(messages, false)?;
+    let mut pieces = Pieces::default();
+    let mut done = 0;
+    for (turn, message) in messages.iter().enumerate() {
+        if message.role != "assistant" {
+            continue;
+        }
+        let start = beginning(
+            template.render(&messages[..turn], true)?,
+            &whole,
+            done,
+            turn,
+        )?;
+        let end = beginning(
+            template.render(&messages[..=turn], false)?,
+            &whole,
+            start,
+            turn,
+        )?;
+        let stop = start
+            + answer_len(
+                &whole[start..end],
+                &message.content,
+                template.special("eos_token"),
+            );
+        pieces.push(&whole[done..start], false);
+        pieces.push(&whole[start..stop], true);
+        pieces.push(&whole[stop..end], false);
+        done = end;
+    }
+    pieces.push(&whole[done..], false);
+    Ok(pieces.0)
+}
+
+/// The length of `prefix` if it begins `whole` and reaches at least to `from`.
+fn beginning(prefix: String, whole: &str, from: usize, turn: usize) -> Result<usize> {
+    if whole.starts_with(&prefix) && prefix.len() >= from {
+        return Ok(prefix.len());
+    }
+    let at = prefix
+        .bytes()
+        .zip(whole.bytes())
+        .take_while(|(a, b)| a == b)
+        .count();
+    Err(Error::Text(format!(
+        "the chat template is not prefix-stable: up to turn {turn} it renders {:?} where the whole conversation has {:?}, \
+         so the text of one answer cannot be told apart; split the conversation into single exchanges or use a template \
+         that keeps earlier turns as they are",
+        excerpt(&prefix, at),
+        excerpt(whole, at)
+    )))
+}
+
+/// A few characters from around byte `at`.
+fn excerpt(text: &str, at: usize) -> String {
+    let mut start = at.min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    text[start..].chars().take(24).collect()
+}
+
+/// How much of an assistant turn the model has to write: up to the end-of-turn marker. The marker is the eos token if the
+/// turn ends with one, else whatever the template writes after the content.
+fn answer_len(turn: &str, content: &str, eos: Option<&str>) -> usize {
+    let content = content.trim();
+    let content_end = turn.rfind(content).map_or(0, |at| at + content.len());
+    let marker = &turn[content_end..];
+    if let Some(eos) = eos.filter(|eos| !eos.is_empty())
+        && let Some(at) = marker.find(eos)
+    {
+        return content_end + at + eos.len();
+    }
+    match marker.trim_end() {
+        // Nothing but white space ends the turn: then the white space is the marker.
+        "" => turn.len(),
+        text => content_end + text.len(),
+    }
+}
+
+/// Pieces in order; empty ones are dropped, neighbours of one kind joined.
+#[derive(Default)]
+struct Pieces(Vec<(String, bool)>);
+
+impl Pieces {
+    fn push(&mut self, text: &str, loss: bool) {
+        match self.0.last_mut() {
+            _ if text.is_empty() => {}
+            Some((last, flag)) if *flag == loss => last.push_str(text),
+            _ => self.0.push((text.to_string(), loss)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}\
+        {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+    fn template(source: &str, eos: &str) -> ChatTemplate {
+        // Inline text ends in newlines the trimming rules would eat, hence the explicit expression.
+        let source = source.replace('\n', "{{ '\\n' }}");
+        ChatTemplate::new(&source, BTreeMap::from([("eos_token".into(), eos.into())])).unwrap()
+    }
+
+    fn talk(turns: &[(&str, &str)]) -> Vec<ChatMessage> {
+        turns
+            .iter()
+            .map(|(role, content)| ChatMessage::new(*role, *content))
+            .collect()
+    }
+
+    fn loss_only(spans: &[(String, bool)]) -> Vec<&str> {
+        spans
+            .iter()
+            .filter(|(_, loss)| *loss)
+            .map(|(text, _)| text.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn every_answer_is_marked_up_to_its_end_marker() {
+        let messages = talk(&[
+            ("user", "a?"),
+            ("assistant", "  b.\n"),
+            ("user", "c?"),
+            ("assistant", "d"),
+        ]);
+        let template = template(CHATML, "<|im_end|>");
+        let spans = template.render_spans(&messages).unwrap();
+        assert_eq!(loss_only(&spans), ["b.<|im_end|>", "d<|im_end|>"]);
+        let joined: String = spans.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(joined, template.render(&messages, false).unwrap());
+        assert_eq!(spans.last().unwrap(), &("\n".to_string(), false));
+        assert!(spans.windows(2).all(|pair| pair[0].1 != pair[1].1));
+    }
+
+    #[test]
+    fn another_end_marker_than_eos_is_part_of_the_answer() {
+        let spans = template(CHATML, "<|endoftext|>")
+            .render_spans(&talk(&[("user", "a"), ("assistant", "b")]))
+            .unwrap();
+        assert_eq!(loss_only(&spans), ["b<|im_end|>"]);
+    }
+
+    #[test]
+    fn a_bare_line_break_can_be_the_end_marker() {
+        let plain = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+        let spans = template(plain, "</s>")
+            .render_spans(&talk(&[("user", "a"), ("assistant", "b")]))
+            .unwrap();
+        assert_eq!(loss_only(&spans), ["b\n"]);
+    }
+
+    #[test]
+    fn an_answer_that_quotes_the_marker_is_kept_whole() {
+        let spans = template(CHATML, "<|im_end|>")
+            .render_spans(&talk(&[
+                ("user", "a"),
+                ("assistant", "say <|im_end|> twice"),
+            ]))
+            .unwrap();
+        assert_eq!(loss_only(&spans), ["say <|im_end|> twice<|im_end|>"]);
+    }
+
+    #[test]
+    fn a_conversation_without_answers_has_no_loss() {
+        let spans = template(CHATML, "<|im_end|>")
+            .render_spans(&talk(&[("user", "a")]))
+            .unwrap();
+        assert!(loss_only(&spans).is_empty());
+        assert_eq!(spans.len(), 1);
+    }
+
+    #[test]
+    fn a_template_that_rewrites_earlier_turns_is_refused() {
+        let fickle = "{% for m in messages %}[{{ loop.revindex }} {{ m.content }}]{% endfor %}";
+        let error = template(fickle, "]")
+            .render_spans(&talk(&[("user", "a"), ("assistant", "b")]))
+            .unwrap_err();
+        assert!(error.to_string().contains("prefix-stable"), "{error}");
+    }
+}

@@ -1,0 +1,68 @@
+//! `config.json` of a Hugging Face folder, in the style of transformers 4 and of transformers 5.
+//!
+//! Knows names and defaults of configuration keys, nothing of tensors.
+
+mod decoder;
+mod decoder_file;
+mod encoder;
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+
+pub use decoder::{DecoderConfig, DecoderFamily, RopeScaling};
+pub use encoder::{EncoderConfig, EncoderFamily};
+
+/// The non-linearity of a feed-forward layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Activation {
+    /// The exact Gaussian error linear unit.
+    #[serde(rename = "gelu")]
+    Gelu,
+    /// Its tanh approximation.
+    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh", alias = "gelu_fast")]
+    GeluTanh,
+    /// `max(0, x)`.
+    #[serde(rename = "relu")]
+    Relu,
+    /// `x · sigmoid(x)`.
+    #[serde(rename = "silu", alias = "swish")]
+    Silu,
+}
+
+/// Parses a JSON file; the error names the file and, through serde, the key.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+    serde_json::from_str(&text).map_err(|e| Error::format(path, e.to_string()))
+}
+
+/// Refuses a family before complaining about the keys it lacks.
+fn check_model_type(path: &Path, supported: &[&str]) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Kind {
+        model_type: String,
+    }
+    let kind: Kind = read_json(path)?;
+    if supported.contains(&kind.model_type.as_str()) {
+        return Ok(());
+    }
+    Err(Error::Unsupported(format!(
+        "{}: model_type `{}` is not supported here; supported are {}",
+        path.display(),
+        kind.model_type,
+        supported.join(", ")
+    )))
+}
+
+/// Turns a broken promise between keys into an error that names the file.
+fn require(path: &Path, holds: bool, problem: &str) -> Result<()> {
+    match holds {
+        true => Ok(()),
+        false => Err(Error::format(path, problem)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

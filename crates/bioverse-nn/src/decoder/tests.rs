@@ -1,0 +1,191 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use burn::tensor::Distribution;
+
+use super::*;
+
+fn config(model_type: &str) -> DecoderConfig {
+    DecoderConfig {
+        model_type: model_type.to_owned(),
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        head_dim: 6,
+        vocab_size: 13,
+        initializer_range: 0.3,
+        tie_word_embeddings: model_type == "qwen2",
+        sliding_windows: vec![None, (model_type == "mistral").then_some(3)],
+        ..Default::default()
+    }
+}
+
+fn model(model_type: &str) -> CausalLm {
+    CausalLm::init(&config(model_type), &Device::flex())
+}
+
+fn embeds(batch: usize, len: usize) -> Tensor<3> {
+    let normal = Distribution::Normal(0.0, 1.0);
+    Tensor::random([batch, len, 16], normal, &Device::flex())
+}
+
+/// One row per string, `1` = token.
+fn mask(rows: &[&str]) -> Tensor<2, Bool> {
+    let len = rows[0].len();
+    let values: Vec<bool> = rows
+        .iter()
+        .flat_map(|r| r.bytes().map(|b| b == b'1'))
+        .collect();
+    Tensor::<1, Bool>::from_data(values.as_slice(), &Device::flex()).reshape([rows.len(), len])
+}
+
+fn close(a: Tensor<3>, b: Tensor<3>) {
+    let difference: f32 = (a - b).abs().max().into_scalar();
+    assert!(difference < 1e-4, "{difference}");
+}
+
+#[test]
+fn stepping_with_a_cache_equals_one_pass() {
+    for family in DecoderConfig::SUPPORTED {
+        let lm = model(family);
+        let (x, mask) = (embeds(2, 7), mask(&["0011111", "1111111"]));
+        let whole = lm.forward(x.clone(), mask.clone(), None);
+        // Too little room on purpose: the cache grows.
+        let mut cache = KvCache::new(&lm, 2, 5);
+        let mut parts = Vec::new();
+        for (from, to) in [(0, 4), (4, 5), (5, 7)] {
+            let part = x.clone().narrow(1, from, to - from);
+            parts.push(lm.forward(part, mask.clone().narrow(1, 0, to), Some(&mut cache)));
+            assert_eq!(cache.len(), to);
+        }
+        let stepped = Tensor::cat(parts, 1);
+        close(
+            whole.clone().narrow(1, 2, 5),
+            stepped.clone().narrow(1, 2, 5),
+        );
+        close(whole.narrow(0, 1, 1), stepped.narrow(0, 1, 1));
+    }
+}
+
+#[test]
+fn padding_side_and_batch_do_not_matter() {
+    for family in DecoderConfig::SUPPORTED {
+        let lm = model(family);
+        let x = embeds(1, 4);
+        let alone = lm.forward(x.clone(), mask(&["1111"]), None);
+        let junk = embeds(1, 3);
+        let left = Tensor::cat(vec![junk.clone(), x.clone()], 1);
+        let right = Tensor::cat(vec![x, junk], 1);
+        let both = Tensor::cat(vec![left, right], 0);
+        let both = lm.forward(both, mask(&["0001111", "1111000"]), None);
+        assert!(!both.clone().contains_nan().into_scalar::<bool>());
+        close(alone.clone(), both.clone().slice([0..1, 3..7]));
+        close(alone, both.slice([1..2, 0..4]));
+    }
+}
+
+#[test]
+fn the_future_is_invisible() {
+    let lm = model("llama");
+    let x = embeds(1, 5);
+    let changed = Tensor::cat(vec![x.clone().narrow(1, 0, 3), embeds(1, 2)], 1);
+    let (a, b) = (
+        lm.forward(x, mask(&["11111"]), None),
+        lm.forward(changed, mask(&["11111"]), None),
+    );
+    close(a.clone().narrow(1, 0, 3), b.clone().narrow(1, 0, 3));
+    let after: f32 = (a - b).narrow(1, 3, 2).abs().max().into_scalar();
+    assert!(after > 1e-2);
+}
+
+#[test]
+fn gradients_reach_the_inputs_of_a_frozen_model() {
+    let lm = model("llama");
+    let device = Device::flex().autodiff();
+    let x = embeds(1, 4);
+    let mask = mask(&["1111"]);
+    let loss = |x: Tensor<3>| lm.logits(lm.forward(x, mask.clone(), None)).square().mean();
+    let input = Tensor::<3>::from_data(x.clone().into_data(), &device).require_grad();
+    let grad = input.grad(&loss(input.clone()).backward()).unwrap();
+    let direction = embeds(1, 4);
+    let along: f32 = (grad * direction.clone()).sum().into_scalar();
+    let step = 1e-2;
+    let up: f32 = loss(x.clone() + direction.clone() * step).into_scalar();
+    let down: f32 = loss(x - direction * step).into_scalar();
+    let difference = (up - down) / (2.0 * step);
+    assert!(
+        (along - difference).abs() < 2e-2 * along.abs().max(0.1),
+        "{along} {difference}"
+    );
+}
+
+#[test]
+fn every_parameter_of_a_trainable_model_gets_a_gradient() {
+    let device = Device::flex().autodiff();
+    let lm = CausalLm::init(&config("qwen3"), &device);
+    let ids = Tensor::<2, Int>::from_data([[1, 2, 3, 4]], &device);
+    let mask = Tensor::from_data([[true; 4]], &device);
+    let grads = lm
+        .logits(lm.forward(lm.embed(ids), mask, None))
+        .square()
+        .mean()
+        .backward();
+    let with = burn::optim::GradientsParams::from_grads(grads, &lm).len();
+    assert_eq!(with, crate::params::named_params(&lm).len());
+}
+
+#[test]
+fn a_saved_model_comes_back() {
+    for family in DecoderConfig::SUPPORTED {
+        let (dir, lm) = (tempfile::tempdir().unwrap(), model(family));
+        let (x, mask) = (embeds(1, 5), mask(&["11111"]));
+        let want = lm.logits(lm.forward(x.clone(), mask.clone(), None));
+        for (dtype, tolerance) in [(StoredDtype::F32, 1e-6), (StoredDtype::F16, 2e-2)] {
+            lm.save(dir.path(), dtype).unwrap();
+            let read = CausalLm::load(dir.path(), &Device::flex()).unwrap();
+            let got = read.logits(read.forward(x.clone(), mask.clone(), None));
+            let difference: f32 = (got - want.clone()).abs().max().into_scalar();
+            assert!(difference < tolerance, "{family} {dtype:?} {difference}");
+        }
+    }
+}
+
+#[test]
+fn a_tied_model_stores_no_head() {
+    // While being trained, as pretraining saves it.
+    let dir = tempfile::tempdir().unwrap();
+    let lm = CausalLm::init(&config("qwen2"), &Device::flex().autodiff());
+    lm.save(dir.path(), StoredDtype::F32).unwrap();
+    let weights = Weights::open(dir.path()).unwrap();
+    assert!(!weights.contains("lm_head.weight"));
+    assert_eq!(
+        weights.shape("model.layers.0.mlp.up_proj.weight").unwrap(),
+        [24, 16]
+    );
+}
+
+#[test]
+fn a_missing_shape_or_folder_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    model("llama").save(dir.path(), StoredDtype::F32).unwrap();
+    let config = dir.path().join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &config,
+        text.replace("\"vocab_size\": 13", "\"vocab_size\": 14"),
+    )
+    .unwrap();
+    let text = CausalLm::load(dir.path(), &Device::flex())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("expected shape [14, 16], found [13, 16]"),
+        "{text}"
+    );
+    let nowhere = dir.path().join("nowhere");
+    let text = CausalLm::load(&nowhere, &Device::flex())
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("nowhere"), "{text}");
+}
