@@ -76,10 +76,14 @@ fn excerpt(text: &str, at: usize) -> String {
 /// turn ends with one, else whatever the template writes after the content.
 fn answer_len(turn: &str, content: &str, eos: Option<&str>) -> usize {
     let content = content.trim();
-    let content_end = turn.rfind(content).map_or(0, |at| at + content.len());
+    // A template may rewrite the content; then the marker is looked for in the whole turn.
+    let content_end = match turn.rfind(content) {
+        Some(at) if !content.is_empty() => at + content.len(),
+        _ => 0,
+    };
     let marker = &turn[content_end..];
     if let Some(eos) = eos.filter(|eos| !eos.is_empty())
-        && let Some(at) = marker.find(eos)
+        && let Some(at) = marker.rfind(eos)
     {
         return content_end + at + eos.len();
     }
@@ -177,6 +181,14 @@ mod tests {
             ]))
             .unwrap();
         assert_eq!(loss_only(&spans), ["say <|im_end|> twice<|im_end|>"]);
+    }
+
+    #[test]
+    fn an_empty_answer_is_its_end_marker() {
+        let spans = template(CHATML, "<|im_end|>")
+            .render_spans(&talk(&[("user", "a"), ("assistant", " ")]))
+            .unwrap();
+        assert_eq!(loss_only(&spans), ["<|im_end|>"]);
     }
 
     #[test]
