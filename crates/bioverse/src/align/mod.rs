@@ -1,0 +1,157 @@
+//! Stage 1: each modality's projector on its own, encoder and LLM frozen. The projector learns to put a record where the
+//! LLM's own embeddings put the text about it; the LLM itself is never run.
+//!
+//! Records go through their encoder once and texts through the embedding table once, then both are dropped, and the loop
+//! works on vectors alone.
+
+mod diagnose;
+mod dry_run;
+pub mod objective;
+mod pairs;
+pub mod space;
+mod target;
+mod train;
+mod whiten;
+
+use std::collections::BTreeMap;
+
+use bioverse_core::{LlmSpace, Registry};
+use bioverse_nn::{CausalLm, Tokenizer};
+use burn::module::Module;
+
+use crate::bundle::{Bundle, Contents};
+use crate::config::{Resolved, RunConfig};
+use crate::data::read::{Split, file, read_split};
+use crate::error::{Error, Result};
+use crate::train::checkpoint::Checkpoints;
+use crate::{device, files, interrupt};
+
+pub use dry_run::dry_run;
+use pairs::Pairs;
+use target::Sources;
+
+/// What a command asks of a stage beside its configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StageOptions {
+    /// Go on from the last checkpoint in `run.dir`.
+    pub resume: bool,
+}
+
+/// Pairs that are held out for measuring while training.
+const HELD_OUT: usize = 256;
+
+/// Runs stage 1 and writes the bundle to `run.dir/bundle`. Modalities of a bundle that is already there for the same LLM
+/// are carried over unchanged.
+pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> Result<Bundle> {
+    interrupt::install();
+    let config = &resolved.config;
+    let names = modalities(config)?;
+    let data = Data::read(config, &names)?;
+    let carried = carried(config)?;
+    let checkpoints = Checkpoints::new(config, "finetune", options.resume)?;
+    let device = device::parse(&config.run.device)?;
+    let sources = Sources {
+        config,
+        registry,
+        llm: CausalLm::load(&config.llm.path, &device)?,
+        tokenizer: Tokenizer::load(&config.llm.path)?,
+        device: &device,
+    };
+    let d_model = sources.llm.config().hidden_size;
+    let mut targets = vec![];
+    for (name, (train, held_out)) in names.iter().zip(data.pairs) {
+        targets.push(sources.target(name, train, held_out)?);
+    }
+    drop(sources);
+    checkpoints.begin()?;
+    let mut space = LlmSpace::new(&config.llm.path.display().to_string(), d_model);
+    let mut metrics = BTreeMap::new();
+    for (index, target) in targets.into_iter().enumerate() {
+        let projector = train::projector(config, &target, index, &checkpoints, &device)?;
+        space.register(&target.name, projector.valid())?;
+        metrics.insert(target.name, target.metric);
+    }
+    let contents = Contents {
+        config,
+        registry,
+        space: &space,
+        metrics: &metrics,
+        adapter: None,
+        carried: carried.as_ref(),
+    };
+    let bundle = Bundle::write(&config.run.dir.join("bundle"), &contents)?;
+    checkpoints.remove()?;
+    Ok(bundle)
+}
+
+/// Which modalities to align: those asked for, else all that are configured.
+fn modalities(config: &RunConfig) -> Result<Vec<String>> {
+    let known: Vec<&str> = config.modality.keys().map(String::as_str).collect();
+    if known.is_empty() {
+        return Err(Error::Input(
+            "no modality is configured; add a table such as `[modality.molecule]` with the path of its encoder".into(),
+        ));
+    }
+    if config.align.modalities.is_empty() {
+        return Ok(known.iter().map(ToString::to_string).collect());
+    }
+    let unknown = |name: &&String| !config.modality.contains_key(*name);
+    match config.align.modalities.iter().find(unknown) {
+        Some(name) => Err(Error::Input(format!(
+            "align.modalities names `{name}`, which has no `[modality.{name}]` table (configured: {})",
+            known.join(", ")
+        ))),
+        None => Ok(config.align.modalities.clone()),
+    }
+}
+
+/// Training and held-out pairs, by modality.
+struct Data {
+    pairs: Vec<(Pairs, Pairs)>,
+}
+
+impl Data {
+    fn read(config: &RunConfig, names: &[String]) -> Result<Self> {
+        let data = &config.data;
+        let known: Vec<&str> = config.modality.keys().map(String::as_str).collect();
+        let train = read_split(data, Split::Train, &known)?;
+        let held_out = if data.eval.is_some() || data.split_field.is_some() {
+            read_split(data, Split::Eval, &known)?
+        } else {
+            vec![]
+        };
+        let file = |split| file(data, split).unwrap_or(&data.train);
+        let mut pairs = vec![];
+        for name in names {
+            let train = Pairs::of(&train, name, file(Split::Train));
+            train.check(name, data)?;
+            let mut held_out = Pairs::of(&held_out, name, file(Split::Eval));
+            held_out.truncate(HELD_OUT);
+            pairs.push((train, held_out));
+        }
+        Ok(Self { pairs })
+    }
+}
+
+/// The bundle that is already at the target, if any; refuses one that this run would damage.
+fn carried(config: &RunConfig) -> Result<Option<Bundle>> {
+    let target = config.run.dir.join("bundle");
+    files::restore(&target)?;
+    if !target.join("bundle.json").is_file() {
+        return Ok(None);
+    }
+    let bundle = Bundle::open(&target)?;
+    if bundle.manifest.lora.is_some() {
+        return Err(Error::Input(format!(
+            "{}: this bundle was fine-tuned, and aligning would discard its adapter; choose another `run.dir`",
+            target.display()
+        )));
+    }
+    bundle.verify_llm(&config.llm.path).map_err(|error| {
+        Error::Input(format!(
+            "{error} (aligning adds to the bundle in {}; for another LLM choose another `run.dir`)",
+            target.display()
+        ))
+    })?;
+    Ok(Some(bundle))
+}

@@ -1,0 +1,123 @@
+//! Everything the loop needs of one modality, computed once: pooled encodings, text vectors, the metric, a fresh projector.
+
+use bioverse_core::{Projector, Record, Registry};
+use bioverse_nn::{CausalLm, Tokenizer};
+use burn::prelude::*;
+
+use super::pairs::{Pairs, numbered};
+use super::space::{TextMetric, embed_texts};
+use crate::config::RunConfig;
+use crate::data::EncodedStore;
+use crate::error::{Error, Result};
+use crate::train::seed::{mix_name, seeded};
+
+/// What a modality is prepared from.
+pub(super) struct Sources<'a> {
+    pub config: &'a RunConfig,
+    pub registry: &'a Registry,
+    pub llm: CausalLm,
+    pub tokenizer: Tokenizer,
+    pub device: &'a Device,
+}
+
+/// One modality, ready to be aligned.
+pub(super) struct Target {
+    pub name: String,
+    /// Fresh, on the autodiff device.
+    pub projector: Projector,
+    pub encoded: EncodedStore,
+    pub metric: TextMetric,
+    pub train: PairVectors,
+    pub held_out: PairVectors,
+}
+
+/// Pairs by number, with the vectors of their distinct texts.
+pub(super) struct PairVectors {
+    pub records: Vec<Record>,
+    /// Equal records have equal numbers.
+    pub record_numbers: Vec<usize>,
+    /// Row of `texts` of each pair.
+    pub text_numbers: Vec<usize>,
+    /// `[distinct texts, d]`, in the metric; `None` without pairs.
+    pub texts: Option<Tensor<2>>,
+}
+
+impl PairVectors {
+    /// Vectors of the texts of `rows`, `[rows, d]`.
+    pub fn texts_of(&self, rows: &[usize], device: &Device) -> Option<Tensor<2>> {
+        let numbers: Vec<i64> = rows
+            .iter()
+            .map(|row| self.text_numbers[*row] as i64)
+            .collect();
+        let shape = [numbers.len()];
+        let index = Tensor::<1, Int>::from_data(TensorData::new(numbers, shape), device);
+        self.texts.clone().map(|texts| texts.select(0, index))
+    }
+}
+
+impl Sources<'_> {
+    pub fn target(&self, name: &str, train: Pairs, held_out: Pairs) -> Result<Target> {
+        let (config, d_model) = (self.config, self.llm.config().hidden_size);
+        let encoder = self
+            .registry
+            .load(name, &table(config, name), self.device)?;
+        let recipe = config.projector_for(name, self.registry)?;
+        let seed = mix_name(config.run.seed, name);
+        let training = self.device.clone().autodiff();
+        let projector = seeded(&training, seed, || {
+            Ok::<_, Error>(recipe.init(encoder.d_hidden(), d_model, &training))
+        })?;
+        let records = [train.records.clone(), held_out.records.clone()].concat();
+        let rows = [train.rows.clone(), held_out.rows.clone()].concat();
+        let name_row = |i: usize| rows.get(i).cloned().unwrap_or_default();
+        let encoded = EncodedStore::build(&encoder, &projector, &records, &name_row)?;
+        let raw = self.vectors(train)?;
+        let all: Vec<usize> = (0..raw.records.len()).collect();
+        // Fitted on the texts as often as they occur: the metric is for the distribution that is trained on.
+        let texts = raw
+            .texts_of(&all, self.device)
+            .ok_or_else(|| no_pairs(name))?;
+        let metric = TextMetric::fit(config.align.text_space, texts)?;
+        let measured = |vectors: PairVectors| PairVectors {
+            texts: vectors.texts.map(|texts| metric.apply(texts)),
+            ..vectors
+        };
+        Ok(Target {
+            name: name.to_string(),
+            projector,
+            encoded,
+            train: measured(raw),
+            held_out: measured(self.vectors(held_out)?),
+            metric,
+        })
+    }
+
+    fn vectors(&self, pairs: Pairs) -> Result<PairVectors> {
+        let (record_numbers, _) = numbered(&pairs.records);
+        let (text_numbers, distinct) = numbered(&pairs.texts);
+        let texts = match distinct.as_slice() {
+            [] => None,
+            distinct => Some(embed_texts(
+                &self.llm,
+                &self.tokenizer,
+                distinct,
+                self.device,
+            )?),
+        };
+        Ok(PairVectors {
+            records: pairs.records,
+            record_numbers,
+            text_numbers,
+            texts,
+        })
+    }
+}
+
+/// `[modality.<name>]`.
+pub(super) fn table(config: &RunConfig, name: &str) -> toml::Table {
+    config.modality.get(name).cloned().unwrap_or_default()
+}
+
+fn no_pairs(name: &str) -> Error {
+    Error::Input(format!("there are no `{name}` pairs to align"))
+}

@@ -1,0 +1,144 @@
+//! The training of one projector: batches of pairs, InfoNCE, now and then a look at held-out pairs.
+
+use std::path::Path;
+
+use bioverse_core::{Projector, Record};
+use burn::module::Module;
+use burn::prelude::*;
+
+use super::diagnose::retrieval;
+use super::objective::{info_nce_excluding, same_meaning};
+use super::target::{PairVectors, Target};
+use crate::config::RunConfig;
+use crate::error::{Error, Result};
+use crate::train::checkpoint::Checkpoints;
+use crate::train::seed::mix_name;
+use crate::train::{BatchOrder, MicroBatch, Observation, Stage, steps};
+
+/// Steps between measurements on held-out pairs.
+const MEASURE_EVERY: usize = 100;
+
+/// Aligns the projector of `target`, the `index`-th of this run, and returns it in training mode.
+pub(super) fn projector(
+    config: &RunConfig,
+    target: &Target,
+    index: usize,
+    checkpoints: &Checkpoints,
+    device: &Device,
+) -> Result<Projector> {
+    let training = device.clone().autodiff();
+    let metrics = config.run.dir.join("metrics.jsonl");
+    let stage = stage(
+        config,
+        &target.name,
+        index,
+        checkpoints,
+        &metrics,
+        &training,
+    );
+    let align = &config.align;
+    let mut order = BatchOrder::new(target.train.records.len(), align.batch_size, stage.seed);
+    steps::run(
+        &stage,
+        target.projector.clone(),
+        |projector, n| {
+            let rows = order.batch(n);
+            let (bio, text) = vectors(target, projector, &target.train, &rows, device)?;
+            let pick = |numbers: &[usize]| -> Vec<usize> {
+                rows.iter().map(|row| numbers[*row]).collect()
+            };
+            let excluded = same_meaning(
+                &pick(&target.train.text_numbers),
+                &pick(&target.train.record_numbers),
+                device,
+            );
+            let (to_text, to_bio) =
+                info_nce_excluding(bio, text, None, excluded, align.temperature);
+            Ok(MicroBatch {
+                loss: (to_text + to_bio) / 2.0,
+                rows: rows.len(),
+            })
+        },
+        |projector, step| {
+            if step.is_multiple_of(MEASURE_EVERY) || step == align.steps {
+                measure(target, projector, device)
+            } else {
+                Ok(None)
+            }
+        },
+    )
+}
+
+/// How the `index`-th projector of this run is trained.
+fn stage<'a>(
+    config: &RunConfig,
+    name: &str,
+    index: usize,
+    checkpoints: &Checkpoints,
+    metrics: &'a Path,
+    training: &'a Device,
+) -> Stage<'a> {
+    let align = &config.align;
+    Stage {
+        label: format!("align {name}"),
+        section: "align",
+        steps: align.steps,
+        accumulation: 1,
+        lr: align.lr,
+        warmup_steps: align.warmup_steps,
+        weight_decay: align.weight_decay,
+        max_grad_norm: align.max_grad_norm,
+        seed: mix_name(config.run.seed, name),
+        device: training,
+        metrics,
+        steps_before: index * align.steps,
+        log_every: config.run.log_every,
+        checkpoint_every: config.run.checkpoint_every,
+        checkpoint: checkpoints.of(name),
+        resume: checkpoints.resume(),
+    }
+}
+
+/// Both sides of `rows` in the metric, `[rows, d]` each.
+fn vectors(
+    target: &Target,
+    projector: &Projector,
+    pairs: &PairVectors,
+    rows: &[usize],
+    device: &Device,
+) -> Result<(Tensor<2>, Tensor<2>)> {
+    let records: Vec<Record> = rows.iter().map(|row| pairs.records[*row].clone()).collect();
+    let pooled = target.encoded.get(&records, device)?;
+    let bio = target.metric.apply(projector.embed(pooled));
+    let text = pairs
+        .texts_of(rows, device)
+        .ok_or_else(|| Error::Run(format!("there are no `{}` texts", target.name)))?;
+    Ok((bio, text))
+}
+
+/// Retrieval among the held-out pairs, if there are any.
+fn measure(target: &Target, projector: &Projector, device: &Device) -> Result<Option<Observation>> {
+    let pairs = &target.held_out;
+    if pairs.records.is_empty() {
+        return Ok(None);
+    }
+    let rows: Vec<usize> = (0..pairs.records.len()).collect();
+    let (bio, text) = vectors(target, &projector.valid(), pairs, &rows, device)?;
+    let found = retrieval(bio, text, &pairs.text_numbers);
+    let mut observation = Observation {
+        message: format!(
+            "held-out R@1 {:.1} % · MRR {:.3} of {}",
+            100.0 * found.r1,
+            found.mrr,
+            found.candidates
+        ),
+        ..Observation::default()
+    };
+    for (key, value) in [("held_out_r1", found.r1), ("held_out_mrr", found.mrr)] {
+        observation.fields.insert(key.into(), value.into());
+    }
+    observation
+        .fields
+        .insert("held_out_texts".into(), found.candidates.into());
+    Ok(Some(observation))
+}

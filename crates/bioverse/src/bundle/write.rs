@@ -1,0 +1,164 @@
+//! From what a stage trained to a directory, whole or not at all.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use bioverse_core::{LlmSpace, Registry};
+use bioverse_nn::{
+    CausalLm, LoraConfig,
+    weights::{StoredDtype, save_safetensors},
+};
+use burn::tensor::TensorData;
+
+use super::{
+    ADAPTER, Bundle, CONFIG, Identity, MANIFEST, Manifest, ModalityEntry, identity,
+    manifest::FORMAT, metric_file, projector_file,
+};
+use crate::{
+    align::space::TextMetric,
+    config::RunConfig,
+    error::{Error, Result},
+    files::{StagedDir, write_atomic},
+};
+
+/// What goes into a bundle.
+pub struct Contents<'a> {
+    /// Resolved configuration.
+    pub config: &'a RunConfig,
+    /// Registered modalities.
+    pub registry: &'a Registry,
+    /// Projectors to store.
+    pub space: &'a LlmSpace,
+    /// Fitted text metric, by modality; one that is not given is carried over.
+    pub metrics: &'a BTreeMap<String, TextMetric>,
+    /// The tuned LLM and its adapter configuration.
+    pub adapter: Option<(&'a CausalLm, &'a LoraConfig)>,
+    /// An earlier bundle of the same LLM: modalities that `space` lacks are carried over byte for byte. Its adapter is
+    /// not, for it was tuned with other projectors.
+    pub carried: Option<&'a Bundle>,
+}
+
+impl Bundle {
+    /// Writes a bundle as a whole (staged, then swapped in) at `target`.
+    pub fn write(target: &Path, contents: &Contents<'_>) -> Result<Self> {
+        let llm = identity::llm(&contents.config.llm.path)?;
+        let tokenizer = identity::tokenizer(&contents.config.llm.path)?;
+        if let Some(carried) = contents.carried {
+            carried.manifest.llm.expect("LLM", &llm)?;
+            carried.manifest.tokenizer.expect("tokenizer", &tokenizer)?;
+        }
+        let staged = StagedDir::new(target)?;
+        let modalities = contents.write_modalities(staged.path())?;
+        if let Some((model, lora)) = contents.adapter {
+            let folder = make_folder(staged.path().join(ADAPTER))?;
+            let base = contents.config.llm.path.to_string_lossy();
+            model.save_adapter(&folder, lora, &base)?;
+        }
+        write_atomic(
+            &staged.path().join(CONFIG),
+            contents.config.to_toml()?.as_bytes(),
+        )?;
+        let manifest = Manifest {
+            format: FORMAT,
+            bioverse: env!("CARGO_PKG_VERSION").into(),
+            d_model: contents.space.d_model(),
+            llm,
+            tokenizer,
+            modalities,
+            lora: contents.adapter.map(|(_, lora)| lora.clone()),
+        };
+        manifest.write(&staged.path().join(MANIFEST))?;
+        let dir = staged.commit()?;
+        Ok(Self { dir, manifest })
+    }
+}
+
+impl Contents<'_> {
+    fn write_modalities(&self, dir: &Path) -> Result<BTreeMap<String, ModalityEntry>> {
+        make_folder(dir.join("projectors"))?;
+        make_folder(dir.join("metrics"))?;
+        let mut entries = BTreeMap::new();
+        for name in self.space.names() {
+            entries.insert(name.to_owned(), self.entry(name)?);
+            save(
+                &projector_file(dir, name),
+                self.space.projector(name)?.to_tensors(),
+            )?;
+            match self.metrics.get(name) {
+                Some(metric) => save(&metric_file(dir, name), metric.to_tensors())?,
+                None => self.carry(dir, name, metric_file)?,
+            }
+        }
+        let earlier = self
+            .carried
+            .iter()
+            .flat_map(|bundle| &bundle.manifest.modalities);
+        for (name, entry) in earlier {
+            if !entries.contains_key(name) {
+                self.carry(dir, name, projector_file)?;
+                self.carry(dir, name, metric_file)?;
+                entries.insert(name.clone(), entry.clone());
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Copies a file of the earlier bundle, if that has it.
+    fn carry(&self, dir: &Path, name: &str, file: fn(&Path, &str) -> PathBuf) -> Result<()> {
+        let Some(carried) = self.carried else {
+            return Ok(());
+        };
+        let (from, to) = (file(&carried.dir, name), file(dir, name));
+        if !from.is_file() {
+            return Ok(());
+        }
+        fs::copy(&from, &to)
+            .map(drop)
+            .map_err(|error| Error::io(from, error))
+    }
+
+    /// What is to be known about a modality whose projector is stored.
+    fn entry(&self, name: &str) -> Result<ModalityEntry> {
+        let projector = self.space.projector(name)?;
+        let (config, encoder) = match (self.config.modality.get(name), self.earlier(name)) {
+            (Some(config), _) => (config.clone(), self.encoder(name, config)?),
+            (None, Some(entry)) => (entry.config.clone(), entry.encoder.clone()),
+            (None, None) => {
+                return Err(Error::Input(format!(
+                    "nothing says which encoder `{name}` has; add a table `[modality.{name}]`"
+                )));
+            }
+        };
+        Ok(ModalityEntry {
+            config,
+            projector: projector.config().clone(),
+            d_hidden: projector.d_hidden(),
+            encoder,
+        })
+    }
+
+    fn earlier(&self, name: &str) -> Option<&ModalityEntry> {
+        self.carried?.manifest.modalities.get(name)
+    }
+
+    fn encoder(&self, name: &str, config: &toml::Table) -> Result<Identity> {
+        identity::encoder(&self.registry.weights(name, config)?)
+    }
+}
+
+fn make_folder(folder: PathBuf) -> Result<PathBuf> {
+    fs::create_dir(&folder).map_err(|error| Error::io(&folder, error))?;
+    Ok(folder)
+}
+
+fn save(file: &Path, tensors: Vec<(String, TensorData)>) -> Result<()> {
+    Ok(save_safetensors(
+        file,
+        tensors,
+        StoredDtype::F32,
+        BTreeMap::new(),
+    )?)
+}

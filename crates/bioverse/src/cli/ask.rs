@@ -1,0 +1,237 @@
+//! `bioverse ask`: one question about records.
+
+use std::path::{Path, PathBuf};
+
+use bioverse_core::{Example, Message, Record, Registry};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+
+use super::{out, sampling::Sampling};
+use crate::{
+    Session, device,
+    error::{Error, Result},
+};
+
+/// Answers one question about the records given.
+///
+/// A record stands where the question has its placeholder, `<molecule>`; a question without any gets the records in
+/// front. Records go with their placeholders in the order given.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Ask {
+    /// The bundle, or the run directory that holds it.
+    #[arg(long, value_name = "DIR")]
+    bundle: PathBuf,
+    /// The question.
+    #[arg(value_name = "QUESTION")]
+    question: String,
+    /// `cpu`, `cuda:0` or `wgpu`.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    #[command(flatten)]
+    sampling: Sampling,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bioverse ask --bundle runs/pocket/finetune --molecule CC(=O)Oc1ccccc1C(=O)O \"What kind of compound is it?\"
+  bioverse ask --bundle runs/pocket/finetune --molecule aspirin.smi \"Does <molecule> contain a benzene ring?\"
+  bioverse ask --bundle runs/pocket/finetune --record molecule=CCO \"Describe <molecule>.\"";
+
+const RECORD: &str = "record";
+
+/// Adds one flag for each modality, and `--record NAME=VALUE` for all.
+pub fn with_modalities(command: Command, names: &[&str]) -> Command {
+    let value = |id: &'static str| Arg::new(id).action(ArgAction::Append);
+    let any = value(RECORD)
+        .long(RECORD)
+        .value_name("NAME=VALUE")
+        .help("A record of the modality NAME; may be repeated");
+    let taken: Vec<String> = command
+        .get_arguments()
+        .filter_map(|arg| arg.get_long())
+        .map(str::to_owned)
+        .collect();
+    let command = command.arg(any);
+    names
+        .iter()
+        // A modality called like one of our own flags is still reached by --record.
+        .filter(|name| !taken.iter().any(|long| long == *name) && **name != RECORD)
+        .fold(command, |command, name| {
+            let help = format!("A {name}, or a file that holds one; may be repeated");
+            let flag = value(forever(id_of(name))).long(forever((*name).to_owned()));
+            command.arg(flag.value_name("VALUE").help(help))
+        })
+}
+
+/// Flags are built once, and clap wants their names for as long as the program runs.
+fn forever(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+fn id_of(name: &str) -> String {
+    format!("modality {name}")
+}
+
+/// Name and value of every record on the command line, in the order given.
+pub fn records_of(matches: &ArgMatches, names: &[&str]) -> Vec<(Option<String>, String)> {
+    let mut found = vec![];
+    let ids = names.iter().map(|name| (Some(*name), id_of(name)));
+    for (name, id) in ids.chain([(None, RECORD.to_owned())]) {
+        let Ok(Some(values)) = matches.try_get_many::<String>(&id) else {
+            continue;
+        };
+        let positions = matches.indices_of(&id).into_iter().flatten();
+        for (position, value) in positions.zip(values) {
+            found.push((position, (name.map(str::to_owned), value.clone())));
+        }
+    }
+    found.sort_by_key(|(position, _)| *position);
+    found.into_iter().map(|(_, record)| record).collect()
+}
+
+impl Ask {
+    /// Prints the answer as it comes.
+    pub fn run(self, given: Vec<(Option<String>, String)>, registry: &Registry) -> Result<()> {
+        let example = conversation(self.question, given)?;
+        example.check(&registry.names())?;
+        let device = device::parse(&self.device)?;
+        let session = Session::open(&self.bundle, registry, &device)?;
+        let config = self.sampling.config(vec![]);
+        let mut printed = Ok(());
+        session.answer_streaming(&example, &config, &mut |piece| {
+            if printed.is_ok() {
+                printed = out::text(piece);
+            }
+        })?;
+        printed.and_then(|()| out::line(""))
+    }
+}
+
+/// The question as a conversation with its records.
+fn conversation(question: String, given: Vec<(Option<String>, String)>) -> Result<Example> {
+    let records = given
+        .into_iter()
+        .map(record)
+        .collect::<Result<Vec<(String, Record)>>>()?;
+    let placeholder = |name: &str| format!("<{name}>");
+    let placed = records
+        .iter()
+        .any(|(name, _)| question.contains(&placeholder(name)));
+    let content = if placed {
+        question
+    } else {
+        let front: String = records
+            .iter()
+            .map(|(name, _)| placeholder(name) + " ")
+            .collect();
+        front + &question
+    };
+    Ok(Example {
+        messages: vec![Message {
+            role: "user".into(),
+            content,
+        }],
+        records,
+        group: None,
+    })
+}
+
+fn record((name, value): (Option<String>, String)) -> Result<(String, Record)> {
+    let (name, value) = match name {
+        Some(name) => (name, value),
+        None => {
+            let (name, value) = value.split_once('=').ok_or_else(|| {
+                Error::Input(format!(
+                    "--record `{value}` has no `=`; write --record NAME=VALUE, such as --record molecule=CCO"
+                ))
+            })?;
+            (name.to_owned(), value.to_owned())
+        }
+    };
+    let text = read_if_file(&value)?;
+    // Records that are no plain text (numbers, tables) are written as JSON.
+    let json = serde_json::from_str(&text).ok();
+    let structured = json.filter(|json: &Record| json.is_array() || json.is_object());
+    Ok((name, structured.unwrap_or(Record::String(text))))
+}
+
+fn read_if_file(value: &str) -> Result<String> {
+    let path = Path::new(value);
+    if !path.is_file() {
+        return Ok(value.to_owned());
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::Input(format!(
+            "{value} is empty; it should hold one record"
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn given(name: &str, value: &str) -> (Option<String>, String) {
+        (Some(name.into()), value.into())
+    }
+
+    #[test]
+    fn records_come_in_front_of_a_question_without_placeholder() {
+        let example = conversation("What is it?".into(), vec![given("molecule", "CCO")]).unwrap();
+        assert_eq!(example.messages[0].content, "<molecule> What is it?");
+        assert_eq!(
+            example.records,
+            [("molecule".to_string(), Record::from("CCO"))]
+        );
+    }
+
+    #[test]
+    fn a_placeholder_stays_where_it_is() {
+        let example = conversation(
+            "Is <molecule> polar?".into(),
+            vec![given("molecule", "[1]")],
+        );
+        let example = example.unwrap();
+        assert_eq!(example.messages[0].content, "Is <molecule> polar?");
+        assert_eq!(example.records[0].1, serde_json::json!([1]));
+    }
+
+    #[test]
+    fn flags_keep_their_order() {
+        let command = Command::new("ask");
+        let command = with_modalities(command, &["molecule", "rna"]);
+        let args = [
+            "ask",
+            "--rna",
+            "ACGU",
+            "--record",
+            "molecule=C=O",
+            "--molecule",
+            "CCO",
+        ];
+        let matches = command.try_get_matches_from(args).unwrap();
+        let got = records_of(&matches, &["molecule", "rna"]);
+        let values: Vec<&str> = got.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(values, ["ACGU", "molecule=C=O", "CCO"]);
+        let (name, value) = record(got[1].clone()).unwrap();
+        assert_eq!((name.as_str(), value), ("molecule", Record::from("C=O")));
+    }
+
+    #[test]
+    fn a_record_may_be_in_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.smi");
+        std::fs::write(&file, "CCO\n").unwrap();
+        let path = file.display().to_string();
+        assert_eq!(
+            record(given("molecule", &path)).unwrap().1,
+            Record::from("CCO")
+        );
+        std::fs::write(&file, "\n").unwrap();
+        assert!(record(given("molecule", &path)).is_err());
+    }
+}

@@ -1,0 +1,137 @@
+//! `bioverse eval`: what a bundle can do on held-out rows.
+
+use std::path::PathBuf;
+
+use bioverse_core::Registry;
+use bioverse_nn::GenerationConfig;
+use clap::{Args, ValueEnum};
+
+use super::out;
+use crate::{config::DataSection, device, error::Result, eval};
+
+/// Measures a bundle on held-out rows, beside baselines and with swapped records.
+///
+/// Without --data the rows are the held-out side of what the bundle was trained on. `retrieval` needs pairs (a record and
+/// a text), `answers` needs instruction rows; `all` runs what there are rows for.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Eval {
+    /// The bundle, or the run directory that holds it.
+    #[arg(long, value_name = "DIR")]
+    bundle: PathBuf,
+    /// What to measure.
+    #[arg(long, value_enum, default_value_t = Suite::All)]
+    suite: Suite,
+    /// Measure only this modality's retrieval.
+    #[arg(long, value_name = "NAME")]
+    modality: Option<String>,
+    #[command(flatten)]
+    rows: Rows,
+    /// Use only the first rows of each suite.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Longest answer, in tokens.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    max_new_tokens: usize,
+    /// Answers at a time.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    batch_size: usize,
+    /// Writes metrics.json, report.md and every prediction into this directory.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Writes one flat object of names and numbers.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// `cpu`, `cuda:0` or `wgpu`.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+/// Rows in place of the bundle's own.
+#[derive(Debug, Args)]
+struct Rows {
+    /// Rows to measure on: JSONL, CSV or TSV, also gzipped.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Field of the record: the rows are pairs.
+    #[arg(long, value_name = "FIELD", requires = "data", requires = "text_field")]
+    input_field: Option<String>,
+    /// Field of the text.
+    #[arg(long, value_name = "FIELD", requires = "input_field")]
+    text_field: Option<String>,
+    /// Field that names the side of the split; without it the whole file is measured.
+    #[arg(long, value_name = "FIELD", requires = "data")]
+    split_field: Option<String>,
+    /// Value of the split field to learn the baseline on.
+    #[arg(long, value_name = "VALUE", default_value = "train")]
+    train_split: String,
+    /// Value of the split field to measure on.
+    #[arg(long, value_name = "VALUE", default_value = "test")]
+    eval_split: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Suite {
+    /// Which text belongs to which record, over the whole eval side.
+    Retrieval,
+    /// Greedy answers to instruction rows.
+    Answers,
+    /// Both, where there are rows.
+    All,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bioverse eval --bundle runs/pocket/finetune --suite all --report runs/pocket/report
+  bioverse eval --bundle runs/pocket/align --suite retrieval --json numbers.json
+  bioverse eval --bundle runs/pocket/align --suite retrieval --modality molecule \\
+      --data datasets/pocket/molecules.jsonl --input-field smiles --text-field text --split-field split";
+
+impl Eval {
+    /// Prints the tables.
+    pub fn run(self, registry: &Registry) -> Result<()> {
+        let device = device::parse(&self.device)?;
+        let request = eval::Request {
+            bundle: self.bundle,
+            suite: match self.suite {
+                Suite::Retrieval => eval::Suite::Retrieval,
+                Suite::Answers => eval::Suite::Answers,
+                Suite::All => eval::Suite::All,
+            },
+            data: self.rows.section(self.modality.clone()),
+            modality: self.modality,
+            limit: self.limit,
+            generation: GenerationConfig {
+                max_new_tokens: self.max_new_tokens,
+                ..GenerationConfig::default()
+            },
+            batch_size: self.batch_size.max(1),
+        };
+        let report = eval::run(&request, registry, &device)?;
+        if let Some(dir) = &self.report {
+            report.write(dir)?;
+            out::note(&format!("report: {}", dir.display()));
+        }
+        if let Some(file) = &self.json {
+            report.write_flat(file)?;
+        }
+        out::text(&report.tables())
+    }
+}
+
+impl Rows {
+    fn section(self, modality: Option<String>) -> Option<DataSection> {
+        let file = self.data?;
+        Some(DataSection {
+            eval: self.split_field.is_none().then(|| file.clone()),
+            train: file,
+            modality,
+            input_field: self.input_field,
+            text_field: self.text_field,
+            split_field: self.split_field,
+            train_split: self.train_split,
+            eval_split: self.eval_split,
+            ..DataSection::default()
+        })
+    }
+}

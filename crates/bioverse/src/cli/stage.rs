@@ -1,0 +1,43 @@
+//! What `align` and `finetune` share on the command line: a configuration and how to run it.
+
+use std::path::PathBuf;
+
+use bioverse_core::Registry;
+use clap::Args;
+
+use super::out;
+use crate::{RunConfig, align::StageOptions, config::Resolved, error::Result, interrupt};
+
+/// A configuration and what to do with it.
+#[derive(Debug, Args)]
+pub struct StageArgs {
+    /// The run, as TOML: one file is one complete run.
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    /// Replaces one value of the file, such as `align.lr=1e-3`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Checks every row and prints the first three as the model would see them, without training.
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+    /// Goes on from the last checkpoint in `run.dir`.
+    #[arg(long)]
+    resume: bool,
+}
+
+impl StageArgs {
+    /// Reads the configuration and shows each value with its origin.
+    pub fn resolve(&self, registry: &Registry) -> Result<Resolved> {
+        let resolved = RunConfig::load(&self.config, &self.set, registry)?;
+        out::note(resolved.table().trim_end());
+        Ok(resolved)
+    }
+
+    /// Makes Ctrl-C a request to stop after the step.
+    pub fn options(&self) -> StageOptions {
+        interrupt::install();
+        StageOptions {
+            resume: self.resume,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Rows of files as users write them, good and bad.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use serde_json::json;
+
+const PAIRS: &str = "smiles,text,fold,scaffold\nC,methane is <gas> and <molecule>,train,a\nO,water,test,b\nN,ammonia,train,c\n";
+
+fn section(edit: impl FnOnce(&mut DataSection)) -> DataSection {
+    let mut data = DataSection {
+        input_field: Some("smiles".into()),
+        text_field: Some("text".into()),
+        ..DataSection::default()
+    };
+    edit(&mut data);
+    data
+}
+
+fn read_as(name: &str, text: &str, mut data: DataSection, split: Split) -> Result<Vec<Row>> {
+    let dir = tempfile::tempdir().unwrap();
+    data.train = dir.path().join(name);
+    data.eval = data.eval.map(|_| data.train.clone());
+    std::fs::write(&data.train, text).unwrap();
+    read_split(&data, split, &["molecule"])
+}
+
+fn numbers(rows: &[Row]) -> Vec<usize> {
+    rows.iter().map(|row| row.number).collect()
+}
+
+#[test]
+fn a_plain_pair_becomes_a_question_and_its_answer() {
+    let data = section(|data| data.group_field = Some("scaffold".into()));
+    let rows = read_as("a.csv", PAIRS, data, Split::Train).unwrap();
+    let example = &rows[0].example;
+    assert_eq!(example.messages[0].content, "Describe <molecule>.");
+    assert_eq!(example.records, [("molecule".to_string(), json!("C"))]);
+    assert_eq!(
+        example.answer(),
+        "methane is <gas> and <molecule>",
+        "prose keeps its brackets"
+    );
+    assert_eq!(example.group.as_deref(), Some("a"));
+    assert_eq!(rows[0].extra["fold"], "train");
+    assert_eq!(
+        numbers(&rows),
+        [1, 2, 3],
+        "without a split, every row is to learn from"
+    );
+}
+
+#[test]
+fn the_split_separates_rows() {
+    let data = || section(|data| data.split_field = Some("fold".into()));
+    assert_eq!(
+        numbers(&read_as("a.csv", PAIRS, data(), Split::Train).unwrap()),
+        [1, 3]
+    );
+    assert_eq!(
+        numbers(&read_as("a.csv", PAIRS, data(), Split::Eval).unwrap()),
+        [2]
+    );
+    let limited = section(|data| {
+        data.split_field = Some("fold".into());
+        data.limit = Some(1);
+    });
+    assert_eq!(
+        numbers(&read_as("a.csv", PAIRS, limited, Split::Train).unwrap()),
+        [1]
+    );
+}
+
+#[test]
+fn a_file_of_its_own_may_leave_the_split_unsaid_but_not_bring_training_rows() {
+    let own = |split: &str| {
+        section(|data| {
+            data.eval = Some("replaced".into());
+            data.split_field = Some(split.into());
+        })
+    };
+    assert_eq!(
+        numbers(&read_as("a.csv", PAIRS, own("absent"), Split::Eval).unwrap()),
+        [1, 2, 3]
+    );
+    assert_eq!(
+        numbers(&read_as("a.csv", PAIRS, own("fold"), Split::Eval).unwrap()),
+        [2]
+    );
+}
+
+#[test]
+fn instruction_rows_are_taken_as_they_are() {
+    let row = json!({"messages": [{"role": "user", "content": "Is <molecule> like <molecule>?"}, {"role": "assistant", "content": "No."}],
+        "records": [["molecule", "C"], ["molecule", {"smiles": "O"}]], "group": 7, "kind": "compare"});
+    let rows = read_as(
+        "a.jsonl",
+        &row.to_string(),
+        DataSection::default(),
+        Split::Train,
+    )
+    .unwrap();
+    assert_eq!(rows[0].example.records[1].1, json!({"smiles": "O"}));
+    assert_eq!(rows[0].example.group.as_deref(), Some("7"));
+    assert_eq!(rows[0].extra["kind"], "compare");
+}
+
+#[test]
+fn what_is_wrong_is_said_with_file_row_and_next_step() {
+    let user = |content: &str, records: Value| {
+        json!({"messages": [{"role": "user", "content": content}], "records": records}).to_string()
+    };
+    let plain = || section(|_| ());
+    let split = |value: &str| {
+        section(|data| {
+            data.split_field = Some("fold".into());
+            data.train_split = value.into();
+        })
+    };
+    let own = DataSection::default;
+    for (name, text, data, expected) in [
+        (
+            "a.jsonl",
+            r#"{"smile":"C","text":"x"}"#.into(),
+            plain(),
+            "a.jsonl row 1: there is no field `smiles`, which `data.input_field` names; did you mean `smile`?",
+        ),
+        (
+            "a.csv",
+            "smiles,text\nC,x\n,y\n".into(),
+            plain(),
+            "a.csv row 2: field `smiles` is empty",
+        ),
+        (
+            "a.csv",
+            "smiles,text\nC, \n".into(),
+            plain(),
+            "row 1: field `text` is empty",
+        ),
+        (
+            "a.csv",
+            PAIRS.into(),
+            split("training"),
+            "no row has `fold` = `training`; set `data.train_split`",
+        ),
+        ("a.csv", PAIRS.into(), own(), "there is no field `messages`"),
+        (
+            "a.jsonl",
+            r#"{"messages":"hello"}"#.into(),
+            own(),
+            "row 1: is not an instruction row",
+        ),
+        (
+            "a.jsonl",
+            r#"{"messages":[]}"#.into(),
+            own(),
+            "`messages` is empty",
+        ),
+        (
+            "a.jsonl",
+            user("Is <molecule>?", json!([])),
+            own(),
+            "row 1: placeholder 1",
+        ),
+        (
+            "a.jsonl",
+            user("Is it?", json!([["molecule", "C"]])),
+            own(),
+            "has no placeholder",
+        ),
+        (
+            "a.jsonl",
+            user("Is <protein>?", json!([["protein", "M"]])),
+            own(),
+            "`protein`, which is not registered",
+        ),
+    ] {
+        let error = read_as(name, &text, data, Split::Train).unwrap_err();
+        assert!(
+            error.to_string().contains(expected),
+            "{error}\nshould contain: {expected}"
+        );
+        assert_eq!(error.exit_code(), 2);
+    }
+}
+
+#[test]
+fn measuring_needs_rows_to_measure_on() {
+    let error = read_split(&section(|_| ()), Split::Eval, &["molecule"]).unwrap_err();
+    assert!(
+        error.to_string().contains("`data.eval`")
+            && error.to_string().contains("`data.split_field`")
+    );
+}
+
+#[test]
+fn a_plain_pair_knows_its_modality_when_there_is_one() {
+    let ask = |modality: Option<&str>, known: &[&str]| {
+        let data = section(|data| data.modality = modality.map(Into::into));
+        match Shape::of(&data, known) {
+            Ok(Shape::Pairs { modality, .. }) => modality.to_owned(),
+            Ok(Shape::Instructions) => "instructions".into(),
+            Err(error) => error.to_string(),
+        }
+    };
+    assert_eq!(ask(None, &["molecule"]), "molecule");
+    assert_eq!(ask(Some("rna"), &["molecule", "rna"]), "rna");
+    assert!(ask(None, &["molecule", "rna"]).contains("`data.modality` must say"));
+    assert!(ask(Some("molecul"), &["molecule"]).contains("did you mean `molecule`?"));
+    assert!(ask(None, &[]).contains("[modality.<name>]"));
+}

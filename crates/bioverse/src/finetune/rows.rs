@@ -1,0 +1,211 @@
+//! Instruction rows, laid out and checked before anything is trained. A row that would teach nothing, or something wrong,
+//! is refused by file and row.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use bioverse_core::{BoxError, Example, Layout, PadSide, Prompt, Record, Segment, Slot};
+use bioverse_nn::Tokenizer;
+
+use crate::config::DataSection;
+use crate::data::read::{Split, file, read_split};
+use crate::error::{Error, Result};
+use crate::session::prompt_of;
+
+/// What rows are laid out with and held against.
+pub(super) struct Rules<'a> {
+    pub tokenizer: &'a Tokenizer,
+    /// Ids that end an answer.
+    pub eos: Vec<u32>,
+    /// Soft tokens of each modality that the bundle has.
+    pub soft_len: HashMap<String, usize>,
+    /// Longest row in tokens.
+    pub max_length: usize,
+    /// The bundle, for messages.
+    pub bundle: PathBuf,
+}
+
+/// Rows of one side of the split, ready to be batched.
+pub(super) struct Rows {
+    /// What to call each row in a message.
+    names: Vec<String>,
+    prompts: Vec<Prompt>,
+    /// Tokens of each row, soft tokens included.
+    pub lengths: Vec<usize>,
+    ids: HashMap<String, Vec<u32>>,
+    soft_len: HashMap<String, usize>,
+    pad: u32,
+}
+
+/// A row's tokens by what they are.
+pub(super) struct Counts {
+    pub prompt: usize,
+    pub soft: usize,
+    pub loss: usize,
+}
+
+impl Rows {
+    /// Reads one side and checks every row.
+    pub fn read(
+        data: &DataSection,
+        split: Split,
+        names: &[&str],
+        rules: &Rules<'_>,
+    ) -> Result<Self> {
+        let path = file(data, split)?;
+        let mut rows = Self {
+            names: vec![],
+            prompts: vec![],
+            lengths: vec![],
+            ids: HashMap::new(),
+            soft_len: rules.soft_len.clone(),
+            pad: rules.tokenizer.pad().unwrap_or(0),
+        };
+        for row in read_split(data, split, names)? {
+            let name = format!("{} row {}", path.display(), row.number);
+            rows.add(name, &row.example, rules)?;
+        }
+        Ok(rows)
+    }
+
+    fn add(&mut self, name: String, example: &Example, rules: &Rules<'_>) -> Result<()> {
+        let refuse = |problem: String| Error::Input(format!("{name}: {problem}"));
+        if let Some((modality, _)) = example
+            .records
+            .iter()
+            .find(|(modality, _)| !rules.soft_len.contains_key(modality))
+        {
+            return Err(refuse(format!(
+                "needs modality `{modality}`, which the bundle {} does not have; run `bioverse align` with a config that \
+                 has `[modality.{modality}]`",
+                rules.bundle.display()
+            )));
+        }
+        let known: Vec<&str> = rules.soft_len.keys().map(String::as_str).collect();
+        let prompt = prompt_of(rules.tokenizer, example, &known, true)
+            .map_err(|error| refuse(error.to_string()))?;
+        for segment in &prompt.segments {
+            if let Segment::Text { text, .. } = segment
+                && !self.ids.contains_key(text)
+            {
+                self.ids.insert(text.clone(), rules.tokenizer.encode(text)?);
+            }
+        }
+        let layout = self.lay_out(std::slice::from_ref(&prompt))?;
+        check(&layout, rules).map_err(refuse)?;
+        self.lengths.push(layout.width());
+        self.prompts.push(prompt);
+        self.names.push(name);
+        Ok(())
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.prompts.len()
+    }
+
+    /// The layout of some rows as a batch.
+    pub fn layout(&self, rows: &[usize]) -> Result<Layout> {
+        let prompts: Vec<Prompt> = rows.iter().map(|row| self.prompts[*row].clone()).collect();
+        self.lay_out(&prompts)
+    }
+
+    fn lay_out(&self, prompts: &[Prompt]) -> Result<Layout> {
+        let tokenize = |text: &str| {
+            let ids = self.ids.get(text).cloned();
+            ids.ok_or_else(|| BoxError::from("it was not tokenised before"))
+        };
+        let soft_len = |name: &str| {
+            let len = self.soft_len.get(name).copied();
+            len.ok_or_else(|| bioverse_core::Error::Unknown(format!("no projector `{name}`")))
+        };
+        Ok(Layout::new(
+            prompts,
+            self.pad,
+            PadSide::Right,
+            tokenize,
+            soft_len,
+        )?)
+    }
+
+    /// All records of one modality, each with the name of its row.
+    pub fn records(&self, modality: &str) -> Vec<(Record, String)> {
+        let mut found = vec![];
+        for (prompt, name) in self.prompts.iter().zip(&self.names) {
+            for segment in &prompt.segments {
+                if let Segment::Soft {
+                    modality: of,
+                    record,
+                } = segment
+                    && of == modality
+                {
+                    found.push((record.clone(), name.clone()));
+                }
+            }
+        }
+        found
+    }
+
+    /// What to call a row.
+    pub fn name(&self, row: usize) -> &str {
+        self.names.get(row).map_or("", String::as_str)
+    }
+
+    /// Counts the tokens of a one-row layout.
+    pub fn counts(layout: &Layout) -> Counts {
+        let row = layout.rows.first();
+        let slots = row.map_or(&[][..], |row| row.slots.as_slice());
+        let soft = slots
+            .iter()
+            .filter(|slot| matches!(slot, Slot::Soft { .. }));
+        let (soft, loss) = (soft.count(), layout.targets().len());
+        Counts {
+            prompt: slots.len() - soft - loss,
+            soft,
+            loss,
+        }
+    }
+}
+
+/// Why the only row of `layout` must not be trained on.
+fn check(layout: &Layout, rules: &Rules<'_>) -> Result<(), String> {
+    let length = layout.width();
+    if length > rules.max_length {
+        return Err(format!(
+            "has {length} tokens, more than `finetune.max_length` = {}; rows are never cut, since that would cut off the \
+             answer: raise the limit or shorten the row",
+            rules.max_length
+        ));
+    }
+    let targets = layout.targets();
+    if targets.is_empty() {
+        return Err("has no token to learn from; give it an assistant turn with an answer".into());
+    }
+    for (position, id) in &targets {
+        if ends_answer(layout, *position) && !rules.eos.contains(id) {
+            let last = rules.tokenizer.tokens(&[*id]).concat();
+            let known = rules.tokenizer.tokens(&rules.eos).join(", ");
+            return Err(format!(
+                "an answer ends in `{last}`, which does not end a text for this LLM (known: {known}), so it would never \
+                 learn to stop; correct the chat template, or add the token to `eos_token_id` in generation_config.json"
+            ));
+        }
+        if *id == layout.pad && !rules.eos.contains(id) {
+            return Err(
+                "the padding token is part of an answer, so padding would be trained; remove it from the text".into(),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether the target at `position` of the only row is the last of its turn. An answer may mention a record: its soft
+/// tokens are no targets, but the turn goes on behind them.
+fn ends_answer(layout: &Layout, position: usize) -> bool {
+    let Some(row) = layout.rows.first() else {
+        return true;
+    };
+    let behind = row.slots.iter().zip(&row.loss).skip(position + 1);
+    let mut tokens = behind.filter(|(slot, _)| matches!(slot, Slot::Token(_)));
+    tokens.next().is_none_or(|(_, learnt)| !learnt)
+}

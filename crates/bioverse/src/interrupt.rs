@@ -1,0 +1,35 @@
+//! Ctrl-C as a flag: the first asks the loop to finish its step and save, the second ends the process at once. What
+//! is to be saved, and where, is the loop's business.
+
+use std::sync::{
+    Once,
+    atomic::{AtomicBool, Ordering},
+};
+
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+static INSTALL: Once = Once::new();
+
+/// What a shell expects of a program ended by Ctrl-C.
+const ENDED_BY_CTRL_C: i32 = 130;
+
+/// Installs the handler once; later calls do nothing.
+pub fn install() {
+    INSTALL.call_once(|| {
+        let handler = || {
+            if REQUESTED.swap(true, Ordering::SeqCst) {
+                std::process::exit(ENDED_BY_CTRL_C);
+            }
+            tracing::warn!(
+                "Ctrl-C: finishing this step and saving; press it again to stop at once"
+            );
+        };
+        if let Err(error) = ctrlc::set_handler(handler) {
+            tracing::warn!("Ctrl-C will end the program without saving: {error}");
+        }
+    });
+}
+
+/// Whether Ctrl-C was pressed.
+pub fn requested() -> bool {
+    REQUESTED.load(Ordering::SeqCst)
+}

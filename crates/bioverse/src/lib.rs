@@ -1,0 +1,24 @@
+//! Join biological foundation models with large language models through soft tokens.
+
+pub mod align;
+pub mod bundle;
+pub mod cli;
+pub mod config;
+pub mod data;
+pub mod device;
+pub mod error;
+pub mod eval;
+pub mod files;
+pub mod finetune;
+pub mod interrupt;
+pub mod model;
+pub mod pretrain;
+pub mod registry;
+pub mod session;
+pub mod telemetry;
+pub mod train;
+
+pub use bundle::Bundle;
+pub use config::RunConfig;
+pub use error::{Error, Result};
+pub use session::Session;

@@ -1,0 +1,162 @@
+//! Training the pocket models from scratch: a SMILES encoder and a small language model, as ordinary Hugging Face folders.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`config`] | one TOML = one run |
+//! | `corpus` | files → molecules or documents, held-out part, batches |
+//! | `smiles` | canonical names, other spellings, scaffolds, descriptors of molecules |
+//! | `vocabulary` | the two tokenizers and their files |
+//! | `masked` with `hiding`, `causal` | what the two kinds learn, and how they are measured |
+//! | `trainer` | the loop around them |
+//! | `baseline` | what counting alone achieves |
+//! | `card` | the model card |
+//!
+//! Nothing here knows modalities, projectors or bundles: the folders are loaded like any other model.
+
+mod baseline;
+mod card;
+mod causal;
+pub mod config;
+mod corpus;
+#[cfg(feature = "molecule")]
+mod hiding;
+#[cfg(feature = "molecule")]
+mod masked;
+mod report;
+#[cfg(feature = "molecule")]
+mod smiles;
+mod trainer;
+mod vocabulary;
+
+use std::path::{Path, PathBuf};
+
+use bioverse_nn::{CausalLm, DecoderConfig};
+use burn::prelude::*;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::files::{StagedDir, write_atomic};
+use crate::train::seed::seeded;
+use config::{Kind, PretrainConfig};
+use trainer::Task;
+
+/// Trains what `file` describes (with `--set` values laid over it) and gives the folder it wrote.
+pub fn run(file: &Path, sets: &[String], resume: bool) -> Result<PathBuf> {
+    let config = PretrainConfig::load(file, sets)?;
+    let device = crate::device::parse(&config.device)?.autodiff();
+    std::fs::create_dir_all(&config.run_dir).map_err(|error| Error::io(&config.run_dir, error))?;
+    match config.kind {
+        Kind::Masked => run_masked(&config, file, device, resume)?,
+        Kind::Causal => run_causal(&config, file, device, resume)?,
+    }
+    Ok(config.output)
+}
+
+#[cfg(not(feature = "molecule"))]
+fn run_masked(_: &PretrainConfig, file: &Path, _: Device, _: bool) -> Result<()> {
+    Err(Error::Input(format!(
+        "{}: `kind = \"masked\"` needs molecules; build with `--features molecule`",
+        file.display()
+    )))
+}
+
+#[cfg(feature = "molecule")]
+fn run_masked(config: &PretrainConfig, file: &Path, device: Device, resume: bool) -> Result<()> {
+    let parts = corpus::molecules(config)?;
+    let tokenizer = vocabulary::molecules(&parts.train, &config.tokenizer)?;
+    let prepare = |smiles| masked::prepare(smiles, &tokenizer, config.train.max_length);
+    let (train, held_out) = (prepare(parts.train), prepare(parts.held_out));
+    tracing::info!(
+        train = train.len(),
+        held_out = held_out.len(),
+        tokens = tokenizer.get_vocab_size(true),
+        "molecules"
+    );
+    let dir = model_config(
+        config,
+        tokenizer.get_vocab_size(true),
+        &[
+            ("pad_token_id", 1),
+            ("bos_token_id", 0),
+            ("eos_token_id", 2),
+        ],
+    )?;
+    let model_config = bioverse_nn::EncoderConfig::load(dir.path())?;
+    let model = seeded(&device, config.seed, || {
+        Ok::<_, Error>(masked::Masked::init(&model_config, &device))
+    })?;
+    let task = masked::MaskedTask::new(config.clone(), tokenizer, train, held_out, device.clone());
+    let (model, seconds) = trainer::train(&task, model, config, &device, resume)?;
+    let card = report::masked(&task, &model, &parts.rows, seconds, file)?;
+    finish(&task, &model, config, &card)
+}
+
+fn run_causal(config: &PretrainConfig, file: &Path, device: Device, resume: bool) -> Result<()> {
+    let parts = corpus::documents(config)?;
+    let texts: Vec<&str> = parts
+        .train
+        .iter()
+        .flat_map(|(document, _)| document.texts())
+        .collect();
+    let tokenizer = vocabulary::text(&texts, &config.tokenizer)?;
+    let train = causal::prepare(&parts.train, &tokenizer)?;
+    let held_out = causal::prepare(&parts.held_out, &tokenizer)?;
+    let tokens: usize = train.iter().map(|document| document.ids.len()).sum();
+    tracing::info!(
+        train = train.len(),
+        held_out = held_out.len(),
+        tokens,
+        "documents"
+    );
+    let dir = model_config(
+        config,
+        tokenizer.get_vocab_size(true),
+        &[
+            ("pad_token_id", 0),
+            ("bos_token_id", 1),
+            ("eos_token_id", 2),
+        ],
+    )?;
+    let model_config = DecoderConfig::load(dir.path())?;
+    let model = seeded(&device, config.seed, || {
+        Ok::<_, Error>(CausalLm::init(&model_config, &device))
+    })?;
+    let task = causal::CausalTask::new(config.clone(), tokenizer, train, held_out, device.clone());
+    let (model, seconds) = trainer::train(&task, model, config, &device, resume)?;
+    let card = report::causal(&task, &model, &parts.rows, seconds, file)?;
+    finish(&task, &model, config, &card)
+}
+
+/// `[model]` as a folder with a `config.json`, so that it is read and checked like that of any other model.
+fn model_config(
+    config: &PretrainConfig,
+    vocab_size: usize,
+    ids: &[(&str, u32)],
+) -> Result<StagedDir> {
+    let staged = StagedDir::new(&config.run_dir.join("config"))?;
+    let mut model = serde_json::to_value(&config.model)
+        .map_err(|error| Error::Input(format!("`[model]` cannot be written as JSON: {error}")))?;
+    if let Value::Object(model) = &mut model {
+        model.insert("vocab_size".into(), vocab_size.into());
+        model.extend(
+            ids.iter()
+                .map(|(name, id)| (name.to_string(), Value::from(*id))),
+        );
+    }
+    write_atomic(
+        &staged.path().join("config.json"),
+        model.to_string().as_bytes(),
+    )?;
+    Ok(staged)
+}
+
+/// The finished folder, card included.
+fn finish<T: Task>(task: &T, model: &T::Model, config: &PretrainConfig, card: &str) -> Result<()> {
+    let staged = StagedDir::new(&config.output)?;
+    task.export(model, staged.path())?;
+    write_atomic(&staged.path().join("README.md"), card.as_bytes())?;
+    staged.commit().map(drop)
+}
+
+#[cfg(test)]
+mod tests;

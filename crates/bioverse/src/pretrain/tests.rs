@@ -1,0 +1,221 @@
+//! Whole runs on a handful of rows.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::*;
+
+const TRAIN: &str = r#"
+seed = 5
+device = "cpu"
+[tokenizer]
+vocab_size = 300
+min_count = 2
+[train]
+steps = 12
+batch_tokens = 128
+max_length = 32
+lr = 1e-2
+warmup_steps = 2
+weight_decay = 0.01
+max_grad_norm = 1.0
+held_out = 0.1
+log_every = 1
+checkpoint_every = 4
+"#;
+
+const ROBERTA: &str = r#"
+[model]
+model_type = "roberta"
+hidden_size = 16
+num_hidden_layers = 1
+num_attention_heads = 2
+intermediate_size = 24
+max_position_embeddings = 34
+type_vocab_size = 1
+[exclude]
+path = "{data}/excluded.jsonl"
+field = "smiles"
+where = { split = "test" }
+[[corpus]]
+path = "{data}/rows.jsonl"
+smiles = "smiles"
+source = "made up molecules"
+license = "CC0"
+"#;
+
+const LLAMA: &str = r#"
+[model]
+model_type = "llama"
+hidden_size = 16
+num_hidden_layers = 1
+num_attention_heads = 2
+num_key_value_heads = 1
+intermediate_size = 24
+max_position_embeddings = 64
+rms_norm_eps = 1e-5
+tie_word_embeddings = true
+[[corpus]]
+path = "{data}/rows.jsonl"
+text = "{name}: {text}"
+source = "made up texts"
+license = "CC0"
+[[corpus]]
+path = "{data}/rows.jsonl"
+user = "What is {name}?"
+assistant = "{text}"
+source = "made up texts"
+license = "CC0"
+"#;
+
+/// A folder with rows and a configuration of `kind` in it.
+fn folder(kind: &str, rest: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = String::new();
+    for (size, tail) in [
+        ("CC", "O"),
+        ("c1ccccc1", "N"),
+        ("C1CCCC1", "Cl"),
+        ("CCC", "C(=O)O"),
+    ]
+    .into_iter()
+    .cycle()
+    .zip(
+        ["", "C", "CC", "CO", "CN", "CS", "CF", "CBr", "CCC", "C(C)C"]
+            .into_iter()
+            .flat_map(|middle| std::iter::repeat_n(middle, 4)),
+    )
+    .map(|((a, b), m)| (format!("{a}{m}"), b))
+    {
+        let smiles = format!("{size}{tail}");
+        let text = format!(
+            "A molecule with {} letters that ends in {tail}.",
+            smiles.len()
+        );
+        let row = serde_json::json!({"smiles": smiles, "name": format!("molecule {smiles}"), "text": text});
+        writeln!(rows, "{row}").unwrap();
+    }
+    std::fs::write(dir.path().join("rows.jsonl"), rows).unwrap();
+    std::fs::write(
+        dir.path().join("excluded.jsonl"),
+        "{\"smiles\":\"OCC\",\"split\":\"test\"}\n",
+    )
+    .unwrap();
+    let at = dir.path().display();
+    let config = format!(
+        "kind = '{kind}'\ntitle = 'Tiny'\noutput = '{at}/model'\nrun_dir = '{at}/run'\ndata = '{at}'\n{TRAIN}{rest}"
+    );
+    std::fs::write(dir.path().join("run.toml"), config).unwrap();
+    dir
+}
+
+fn train(dir: &Path, resume: bool) -> PathBuf {
+    run(&dir.join("run.toml"), &[], resume).unwrap()
+}
+
+fn weights(model: &Path) -> Vec<u8> {
+    std::fs::read(model.join("model.safetensors")).unwrap()
+}
+
+fn losses(dir: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(dir.join("run/metrics.jsonl")).unwrap();
+    let loss = |line: &str| {
+        serde_json::from_str::<Value>(line).unwrap()["loss"]
+            .as_f64()
+            .unwrap()
+    };
+    text.lines().map(loss).collect()
+}
+
+/// Runs twice and goes on from the end: the same bytes each time, and a loss that fell.
+fn learns_reproducibly(kind: &str, rest: &str) -> (tempfile::TempDir, PathBuf) {
+    let (one, two) = (folder(kind, rest), folder(kind, rest));
+    let model = train(one.path(), false);
+    let first = weights(&model);
+    assert_eq!(
+        first,
+        weights(&train(two.path(), false)),
+        "same seed, same model"
+    );
+    assert_eq!(
+        first,
+        weights(&train(one.path(), true)),
+        "nothing is left to do"
+    );
+    let losses = losses(one.path());
+    assert_eq!(losses.len(), 12);
+    assert!(losses[11] < losses[0], "{losses:?}");
+    let card = std::fs::read_to_string(model.join("README.md")).unwrap();
+    for part in [
+        "# Tiny",
+        "| made up",
+        "Seed 5, 12 steps",
+        "pretrain --config",
+    ] {
+        assert!(card.contains(part), "`{part}` is missing in\n{card}");
+    }
+    (one, model)
+}
+
+#[cfg(feature = "molecule")]
+#[test]
+fn an_encoder_is_made_that_loads_like_any_other() {
+    let (_dir, model) = learns_reproducibly("masked", ROBERTA);
+    let tokenizer = bioverse_nn::Tokenizer::load(&model).unwrap();
+    let encoder = bioverse_nn::TransformerEncoder::load(&model, &Device::flex()).unwrap();
+    assert_eq!(encoder.config().vocab_size, tokenizer.vocab_size());
+    let ids = tokenizer.encode_with_special("c1ccccc1CO").unwrap();
+    assert_eq!(
+        ids.len(),
+        12,
+        "one token per atom or ring closure, and two ends"
+    );
+}
+
+#[cfg(feature = "molecule")]
+#[test]
+fn excluded_molecules_are_in_neither_part() {
+    let dir = folder("masked", ROBERTA);
+    let config = PretrainConfig::load(&dir.path().join("run.toml"), &[]).unwrap();
+    let parts = corpus::molecules(&config).unwrap();
+    let all = || parts.train.iter().chain(&parts.held_out);
+    assert!(all().any(|smiles| smiles == "CCCO"));
+    assert!(
+        !all().any(|smiles| smiles == "CCO"),
+        "written OCC in the excluded file"
+    );
+    let distinct: std::collections::BTreeSet<_> = all().collect();
+    assert_eq!(distinct.len(), all().count());
+    assert_eq!(parts.rows, [all().count()]);
+}
+
+#[test]
+fn a_language_model_is_made_that_loads_and_talks() {
+    let (_dir, model) = learns_reproducibly("causal", LLAMA);
+    let tokenizer = bioverse_nn::Tokenizer::load(&model).unwrap();
+    let lm = CausalLm::load(&model, &Device::flex()).unwrap();
+    assert_eq!(lm.config().vocab_size, tokenizer.vocab_size());
+    assert_eq!(lm.config().eos_token_id, [2]);
+    let question = [bioverse_nn::chat::ChatMessage::new("user", "What is it?")];
+    let text = tokenizer
+        .chat_template()
+        .unwrap()
+        .render(&question, true)
+        .unwrap();
+    assert_eq!(text, "<|bos|><|user|>What is it?<|eos|><|assistant|>");
+    assert_eq!(
+        tokenizer.tokens(&tokenizer.encode(&text).unwrap())[..2],
+        ["<|bos|>", "<|user|>"]
+    );
+}
+
+#[test]
+fn another_configuration_does_not_go_on_from_this_checkpoint() {
+    let dir = folder("causal", LLAMA);
+    let file = dir.path().join("run.toml");
+    run(&file, &[], false).unwrap();
+    let error = run(&file, &["train.lr=0.5".into()], true).unwrap_err();
+    assert!(error.to_string().contains("train.lr"), "{error}");
+    run(&file, &["train.log_every=3".into()], true).unwrap();
+}

@@ -1,0 +1,285 @@
+//! A bundle opened for use: LLM with adapter, tokenizer, encoders, projectors. It trains nothing and writes nothing.
+
+mod conversation;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bioverse_core::{
+    BoxError, Encoder, Example, Layout, PadSide, Prompt, Record, Registry, Segment,
+};
+use bioverse_nn::generate::{before_stop, generate};
+use bioverse_nn::{CausalLm, GenerationConfig, Tokenizer};
+use burn::prelude::*;
+
+use crate::align::space::{self, TextMetric};
+use crate::bundle::Bundle;
+use crate::data::EncodedStore;
+use crate::error::{Error, Result};
+use crate::model::Bioverse;
+
+pub use conversation::prompt_of;
+
+/// Everything needed to answer.
+pub struct Session {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// Model and projectors.
+    pub model: Bioverse,
+    /// Tokenizer of the LLM.
+    pub tokenizer: Tokenizer,
+    /// Encoders by modality.
+    pub encoders: BTreeMap<String, Encoder>,
+    /// Device.
+    pub device: Device,
+}
+
+impl Session {
+    /// Verifies hashes and loads everything. The adapter is folded into the LLM.
+    pub fn open(bundle: &Path, registry: &Registry, device: &Device) -> Result<Self> {
+        let bundle = Bundle::open(bundle)?;
+        bundle.verify(registry)?;
+        let folder = &bundle.manifest.llm.path;
+        let mut llm = CausalLm::load(folder, device)?;
+        if let Some(adapter) = bundle.adapter_dir() {
+            llm = llm.load_adapter(&adapter, device)?.merge_lora();
+        }
+        let tokenizer = Tokenizer::load(folder)?;
+        let mut encoders = BTreeMap::new();
+        for (name, entry) in &bundle.manifest.modalities {
+            encoders.insert(name.clone(), registry.load(name, &entry.config, device)?);
+        }
+        let projectors = bundle.space(device)?.into_projectors();
+        Ok(Self {
+            model: Bioverse::new(llm, projectors),
+            bundle,
+            tokenizer,
+            encoders,
+            device: device.clone(),
+        })
+    }
+
+    /// Answers a batch of conversations (the last message being the user's; trailing assistant turns are dropped).
+    /// Conversations of similar length are answered together, `batch_size` at a time; answers come in the order given.
+    ///
+    /// Without `eos_token_id` in `config`, an answer ends where the LLM's own configuration says.
+    pub fn answer(
+        &self,
+        examples: &[Example],
+        config: &GenerationConfig,
+        batch_size: usize,
+    ) -> Result<Vec<String>> {
+        let config = self.with_eos(config);
+        let mut prompts = vec![];
+        for (index, example) in examples.iter().enumerate() {
+            let prompt = self.prompt(example)?;
+            let width = self.layout(std::slice::from_ref(&prompt))?.width();
+            prompts.push((width, index, prompt));
+        }
+        let encoded = self.encode_all(prompts.iter().map(|(.., prompt)| prompt))?;
+        prompts.sort_by_key(|(width, index, _)| (*width, *index));
+        let mut answers = vec![String::new(); examples.len()];
+        for batch in prompts.chunks(batch_size.max(1)) {
+            let batch_prompts: Vec<Prompt> = batch.iter().map(|(.., p)| p.clone()).collect();
+            let texts = self.go_on(&batch_prompts, &encoded, &config, &mut |_, _| {})?;
+            for ((_, index, _), text) in batch.iter().zip(texts) {
+                answers[*index] = text;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// As [`answer`](Self::answer) for one conversation, streaming text pieces.
+    pub fn answer_streaming(
+        &self,
+        example: &Example,
+        config: &GenerationConfig,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<String> {
+        let config = self.with_eos(config);
+        let prompt = self.prompt(example)?;
+        let mut stream = Stream::default();
+        let encoded = self.encode_all([&prompt].into_iter())?;
+        let texts = self.go_on(&[prompt], &encoded, &config, &mut |_, id| {
+            stream.ids.push(id);
+            let text = self.text(&stream.ids, &config);
+            stream.send(&text, on_text);
+        })?;
+        let answer = texts.into_iter().next().unwrap_or_default();
+        stream.finish(&answer, on_text);
+        Ok(answer)
+    }
+
+    /// Soft vectors of records for retrieval, before the text metric.
+    ///
+    /// # Shapes
+    /// N records → `[N, d_model]`
+    pub fn embed_records(&self, modality: &str, records: &[Record]) -> Result<Tensor<2>> {
+        let store = self.encode(modality, records)?;
+        let pooled = store.get(records, &self.device)?;
+        Ok(self.model.projector(modality)?.embed(pooled))
+    }
+
+    /// Mean input embeddings of texts, before the text metric.
+    ///
+    /// # Shapes
+    /// N texts → `[N, d_model]`
+    pub fn embed_texts(&self, texts: &[String]) -> Result<Tensor<2>> {
+        space::embed_texts(&self.model.llm, &self.tokenizer, texts, &self.device)
+    }
+
+    /// The metric both are compared in.
+    pub fn text_metric(&self, modality: &str) -> Result<TextMetric> {
+        self.bundle.text_metric(modality, &self.device)
+    }
+
+    fn prompt(&self, example: &Example) -> Result<Prompt> {
+        let names: Vec<&str> = self.model.names().iter().map(String::as_str).collect();
+        // A modality that is registered but not aligned deserves the name of the command, not "unknown".
+        for (name, _) in &example.records {
+            self.model.projector(name)?;
+        }
+        prompt_of(&self.tokenizer, example, &names, false)
+    }
+
+    fn layout(&self, prompts: &[Prompt]) -> Result<Layout> {
+        let tokenize = |text: &str| self.tokenizer.encode(text).map_err(BoxError::from);
+        let soft_len = |name: &str| self.soft_len(name);
+        let pad = self.tokenizer.pad().unwrap_or(0);
+        Ok(Layout::new(
+            prompts,
+            pad,
+            PadSide::Left,
+            tokenize,
+            soft_len,
+        )?)
+    }
+
+    fn soft_len(&self, modality: &str) -> bioverse_core::Result<usize> {
+        let projector = self.model.projector(modality);
+        projector
+            .map(|projector| projector.soft_len())
+            .map_err(|error| bioverse_core::Error::Space(error.to_string()))
+    }
+
+    fn encode(&self, modality: &str, records: &[Record]) -> Result<EncodedStore> {
+        let projector = self.model.projector(modality)?;
+        let encoder = self
+            .encoders
+            .get(modality)
+            .ok_or_else(|| Error::Input(format!("this bundle has no `{modality}` encoder")))?;
+        let name = |index: usize| format!("record {}", index + 1);
+        EncodedStore::build(encoder, projector, records, &name)
+    }
+
+    /// Encodings of every record that the prompts hold, by modality.
+    fn encode_all<'a>(
+        &self,
+        prompts: impl Iterator<Item = &'a Prompt>,
+    ) -> Result<BTreeMap<String, EncodedStore>> {
+        let mut records: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for segment in prompts.flat_map(|prompt| &prompt.segments) {
+            if let Segment::Soft { modality, record } = segment {
+                let of = records.entry(modality.clone()).or_default();
+                of.push(record.clone());
+            }
+        }
+        let stores = records.into_iter().map(|(modality, records)| {
+            let store = self.encode(&modality, &records)?;
+            Ok((modality, store))
+        });
+        stores.collect()
+    }
+
+    /// Answers of one batch, trimmed.
+    fn go_on(
+        &self,
+        prompts: &[Prompt],
+        encoded: &BTreeMap<String, EncodedStore>,
+        config: &GenerationConfig,
+        on_token: &mut dyn FnMut(usize, u32),
+    ) -> Result<Vec<String>> {
+        let layout = self.layout(prompts)?;
+        let room = self.model.llm.config().max_position_embeddings;
+        if layout.width() >= room {
+            return Err(Error::Input(format!(
+                "a prompt has {} tokens, but the LLM reads {room} at most; shorten the conversation",
+                layout.width()
+            )));
+        }
+        let embeds = self.model.inputs_embeds(&layout, encoded, &self.device)?;
+        let mask = layout.attention_mask(&self.device);
+        let decode = |ids: &[u32]| self.tokenizer.decode(ids).unwrap_or_default();
+        let rows = generate(&self.model.llm, embeds, mask, config, &decode, on_token)?;
+        let answers = rows.iter().map(|ids| self.text(ids, config).trim().into());
+        Ok(answers.collect())
+    }
+
+    /// New ids as text: special tokens dropped, cut off at a stop string.
+    fn text(&self, ids: &[u32], config: &GenerationConfig) -> String {
+        let text = self.tokenizer.decode(ids).unwrap_or_default();
+        before_stop(&text, &config.stop).to_string()
+    }
+
+    fn with_eos(&self, config: &GenerationConfig) -> GenerationConfig {
+        let mut config = config.clone();
+        if config.eos_token_id.is_empty() {
+            config.eos_token_id = eos_ids(&self.tokenizer, &self.model.llm);
+        }
+        config
+    }
+}
+
+/// Every id that ends a text: those of the LLM's configuration and the tokenizer's eos.
+pub fn eos_ids(tokenizer: &Tokenizer, llm: &CausalLm) -> Vec<u32> {
+    let mut ids = llm.config().eos_token_id.clone();
+    ids.extend(tokenizer.eos());
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Text sent piece by piece.
+#[derive(Default)]
+struct Stream {
+    ids: Vec<u32>,
+    sent: String,
+}
+
+impl Stream {
+    /// Sends what is new in `text`. An unfinished character waits for its other bytes, and trailing white space for what
+    /// follows it, since answers are trimmed.
+    fn send(&mut self, text: &str, on_text: &mut dyn FnMut(&str)) {
+        let text = text.trim_start();
+        if !text.ends_with(char::REPLACEMENT_CHARACTER) {
+            self.finish(text.trim_end(), on_text);
+        }
+    }
+
+    /// Sends the rest of the whole answer.
+    fn finish(&mut self, answer: &str, on_text: &mut dyn FnMut(&str)) {
+        if let Some(new) = answer.strip_prefix(self.sent.as_str())
+            && !new.is_empty()
+        {
+            on_text(new);
+            self.sent = answer.to_string();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_sends_whole_characters_and_adds_up_to_the_answer() {
+        let mut stream = Stream::default();
+        let mut pieces = vec![];
+        let mut on_text = |piece: &str| pieces.push(piece.to_string());
+        for text in [" ", " al", " al\u{fffd}", " alé ", " alé b"] {
+            stream.send(text, &mut on_text);
+        }
+        stream.finish("alé b.", &mut on_text);
+        assert_eq!(pieces, ["al", "é", " b", "."]);
+    }
+}

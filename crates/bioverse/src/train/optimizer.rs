@@ -1,0 +1,298 @@
+//! AdamW as PyTorch computes it, and one whole optimiser step. Knows no data.
+//!
+//! Moments live under the paths of their parameters, so a checkpoint needs no ids and can be read by people.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::optim::GradientsParams;
+use burn::prelude::*;
+
+use super::gradients::{clip, global_norm};
+use super::schedule::Schedule;
+use crate::error::{Error, Result};
+
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.999;
+const EPS: f64 = 1e-8;
+
+/// AdamW with β = (0.9, 0.999) and ε = 1e-8 outside the root; decay is decoupled and applies to every parameter that has
+/// a gradient, biases and norms included.
+#[derive(Debug)]
+pub struct AdamW {
+    weight_decay: f64,
+    moments: BTreeMap<String, Moments>,
+}
+
+#[derive(Debug)]
+struct Moments {
+    exp_avg: Tensor<1>,
+    exp_avg_sq: Tensor<1>,
+    step: u32,
+}
+
+impl AdamW {
+    /// No moments yet.
+    pub fn new(weight_decay: f64) -> Self {
+        Self {
+            weight_decay,
+            moments: BTreeMap::new(),
+        }
+    }
+
+    /// One update of every parameter that has a gradient.
+    pub fn step<M: Module>(&mut self, lr: f64, module: M, grads: GradientsParams) -> M {
+        module.map(&mut Update {
+            optimizer: self,
+            lr,
+            grads,
+            path: vec![],
+        })
+    }
+
+    /// Moments as tensors: `<path>.exp_avg`, `<path>.exp_avg_sq`, `<path>.step`.
+    pub fn to_tensors(&self) -> Vec<(String, TensorData)> {
+        let entries = self.moments.iter().flat_map(|(path, moments)| {
+            let step = TensorData::new(vec![moments.step as f32], [1]);
+            [
+                (format!("{path}.exp_avg"), moments.exp_avg.to_data()),
+                (format!("{path}.exp_avg_sq"), moments.exp_avg_sq.to_data()),
+                (format!("{path}.step"), step),
+            ]
+        });
+        entries.collect()
+    }
+
+    /// The inverse; the first missing tensor is the error.
+    pub fn load_tensors(
+        &mut self,
+        tensors: &BTreeMap<String, TensorData>,
+        device: &Device,
+    ) -> Result<(), String> {
+        let get = |path: &str, part: &str| {
+            let name = format!("{path}.{part}");
+            tensors
+                .get(&name)
+                .cloned()
+                .ok_or_else(|| format!("`{name}` is missing"))
+        };
+        self.moments.clear();
+        for path in tensors.keys().filter_map(|name| name.strip_suffix(".step")) {
+            let step = get(path, "step")?.iter::<f32>().next().unwrap_or_default() as u32;
+            let moments = Moments {
+                exp_avg: Tensor::from_data(get(path, "exp_avg")?, device),
+                exp_avg_sq: Tensor::from_data(get(path, "exp_avg_sq")?, device),
+                step,
+            };
+            self.moments.insert(path.to_string(), moments);
+        }
+        Ok(())
+    }
+
+    /// `x [n]` and its gradient `[n]`, both outside autodiff → the new `x`.
+    fn update(&mut self, path: String, lr: f64, x: Tensor<1>, grad: Tensor<1>) -> Tensor<1> {
+        let old = self.moments.remove(&path).unwrap_or_else(|| Moments {
+            exp_avg: grad.zeros_like(),
+            exp_avg_sq: grad.zeros_like(),
+            step: 0,
+        });
+        let step = old.step + 1;
+        let exp_avg = old.exp_avg * BETA_1 + grad.clone() * (1.0 - BETA_1);
+        let exp_avg_sq = old.exp_avg_sq * BETA_2 + grad.square() * (1.0 - BETA_2);
+        let correction_1 = 1.0 - BETA_1.powf(f64::from(step));
+        let correction_2 = 1.0 - BETA_2.powf(f64::from(step));
+        let scale = (exp_avg_sq.clone() / correction_2).sqrt() + EPS;
+        let x = x * (1.0 - lr * self.weight_decay) - exp_avg.clone() / scale * (lr / correction_1);
+        self.moments.insert(
+            path,
+            Moments {
+                exp_avg,
+                exp_avg_sq,
+                step,
+            },
+        );
+        x
+    }
+}
+
+struct Update<'a> {
+    optimizer: &'a mut AdamW,
+    lr: f64,
+    grads: GradientsParams,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, value, mapper) = param.consume();
+        let value = match self.grads.remove::<D>(id) {
+            None => value,
+            Some(grad) => {
+                let dims = value.dims();
+                let checkpointing = value.gradient_checkpointing_strategy();
+                let length = dims.iter().product::<usize>();
+                let x = value.inner().reshape([length]);
+                let x =
+                    self.optimizer
+                        .update(self.path.join("."), self.lr, x, grad.reshape([length]));
+                let mut x = Tensor::from_inner(x.reshape(dims));
+                if let Some(strategy) = checkpointing {
+                    x = x.with_gradient_checkpointing_strategy(strategy);
+                }
+                x.require_grad()
+            }
+        };
+        Param::from_mapped_value(id, value, mapper)
+    }
+}
+
+/// What one optimiser step did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// Learning rate used.
+    pub lr: f64,
+    /// Global norm of the gradients before clipping.
+    pub grad_norm: f64,
+}
+
+/// Schedule, clipping by the global norm, AdamW.
+#[derive(Debug)]
+pub struct Trainer {
+    /// The optimiser and its moments.
+    pub optimizer: AdamW,
+    /// Steps done.
+    pub step: usize,
+    schedule: Schedule,
+    max_grad_norm: Option<f64>,
+}
+
+impl Trainer {
+    /// At step 0. `max_grad_norm = None` does not clip.
+    pub fn new(schedule: Schedule, weight_decay: f64, max_grad_norm: Option<f64>) -> Self {
+        Self {
+            optimizer: AdamW::new(weight_decay),
+            step: 0,
+            schedule,
+            max_grad_norm,
+        }
+    }
+
+    /// One update from the gradients of a whole (accumulated) batch.
+    ///
+    /// # Errors
+    /// When the norm of the gradients is not a number.
+    pub fn step<M: Module>(
+        &mut self,
+        module: M,
+        grads: GradientsParams,
+    ) -> Result<(M, StepReport)> {
+        let grad_norm = global_norm(&module, &grads);
+        if !grad_norm.is_finite() {
+            return Err(Error::Run(format!(
+                "step {}: the norm of the gradients is {grad_norm}; lower the learning rate or look for records whose \
+                 encoding is not a number",
+                self.step + 1
+            )));
+        }
+        let grads = match self.max_grad_norm {
+            Some(max_norm) => clip(&module, grads, grad_norm, max_norm),
+            None => grads,
+        };
+        let lr = self.schedule.at(self.step);
+        self.step += 1;
+        Ok((
+            self.optimizer.step(lr, module, grads),
+            StepReport { lr, grad_norm },
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::train::gradients;
+    use burn::nn::{Linear, LinearConfig};
+
+    fn setup() -> (Linear, Tensor<2>) {
+        let device = Device::flex().autodiff();
+        let module = LinearConfig::new(2, 1).with_bias(false).init(&device);
+        let weight = Tensor::from_floats([[0.5], [-1.0]], &device).require_grad();
+        let module = Linear {
+            weight: Param::initialized(module.weight.id, weight),
+            ..module
+        };
+        (module, Tensor::from_floats([[1.0, 3.0]], &device))
+    }
+
+    fn weight(module: &Linear) -> Vec<f64> {
+        module.weight.val().into_data().iter::<f64>().collect()
+    }
+
+    /// Gradient of `y²`, `y = w·x`: `2 y x`.
+    fn gradient(w: &[f64]) -> [f64; 2] {
+        let y = w[0] + 3.0 * w[1];
+        [2.0 * y, 6.0 * y]
+    }
+
+    #[test]
+    fn three_steps_follow_the_formula() {
+        let (mut module, x) = setup();
+        let mut optimizer = AdamW::new(0.1);
+        let (mut w, mut m, mut v) = ([0.5, -1.0], [0.0; 2], [0.0; 2]);
+        for t in 1..=3 {
+            let g = gradient(&w);
+            for i in 0..2 {
+                m[i] = 0.9 * m[i] + 0.1 * g[i];
+                v[i] = 0.999 * v[i] + 0.001 * g[i] * g[i];
+                let m_hat = m[i] / (1.0 - 0.9f64.powi(t));
+                let v_hat: f64 = v[i] / (1.0 - 0.999f64.powi(t));
+                w[i] = w[i] * (1.0 - 0.05 * 0.1) - 0.05 * m_hat / (v_hat.sqrt() + 1e-8);
+            }
+            let loss = module.forward(x.clone()).square().sum();
+            let grads = gradients(loss, &module);
+            module = optimizer.step(0.05, module, grads);
+            for (got, want) in weight(&module).iter().zip(w) {
+                assert!((got - want).abs() < 1e-6, "step {t}: {got} {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn state_survives_the_round_trip_bit_for_bit() {
+        let run = |reload: bool| {
+            let (mut module, x) = setup();
+            let mut optimizer = AdamW::new(0.1);
+            for step in 0..4 {
+                if reload && step == 2 {
+                    let tensors = optimizer.to_tensors().into_iter().collect();
+                    optimizer = AdamW::new(0.1);
+                    optimizer.load_tensors(&tensors, &Device::flex()).unwrap();
+                }
+                let loss = module.forward(x.clone()).square().sum();
+                let grads = gradients(loss, &module);
+                module = optimizer.step(0.05, module, grads);
+            }
+            weight(&module)
+        };
+        assert_eq!(run(false), run(true));
+    }
+
+    #[test]
+    fn a_gradient_that_is_no_number_ends_the_run_naming_the_step() {
+        let (module, x) = setup();
+        let mut trainer = Trainer::new(Schedule::Constant { lr: 0.1 }, 0.0, None);
+        let loss = (module.forward(x) * f32::NAN).sum();
+        let grads = gradients(loss, &module);
+        let error = trainer.step(module, grads).unwrap_err();
+        assert!(error.to_string().contains("step 1"), "{error}");
+    }
+}

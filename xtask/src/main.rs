@@ -1,0 +1,53 @@
+//! `cargo xtask`: starts the stages with the right Cargo features, and runs the checks. It links none of the libraries
+//! and contains no machine learning.
+
+mod checks;
+mod demo;
+mod launch;
+mod process;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Build, run and check bioverse.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Offline, from a clean clone: align, finetune, evaluate, ask two questions.
+    Demo(demo::Demo),
+    /// Everything that CI runs, cheapest first.
+    Test,
+    /// Stage 1: `bioverse align …` with the features of --device.
+    Align(launch::Launch),
+    /// Stage 2: `bioverse finetune …`.
+    Finetune(launch::Launch),
+    /// `bioverse eval …`.
+    Eval(launch::Launch),
+    /// `bioverse ask …`.
+    Ask(launch::Launch),
+    /// `bioverse pretrain …`; `molecule` and `lm` stand for configs/pocket/pretrain-<name>.toml.
+    Pretrain(launch::Launch),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Demo(demo) => demo.run(),
+        Task::Test => checks::run(),
+        Task::Align(launch) => launch.run("align"),
+        Task::Finetune(launch) => launch.run("finetune"),
+        Task::Eval(launch) => launch.run("eval"),
+        Task::Ask(launch) => launch.run("ask"),
+        Task::Pretrain(launch) => launch.pretrain(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
