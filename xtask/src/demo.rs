@@ -17,13 +17,72 @@ const MOLECULES: &str = "datasets/pocket/molecules.jsonl";
 
 /// Two held-out molecules, by id, with a question each.
 const QUESTIONS: [(&str, &str); 2] = [
-    ("CID:2519", "What kind of compound is <molecule>?"),
-    ("CID:3672", "Describe <molecule>."),
+    ("CID:5282074", "What kind of compound is <molecule>?"),
+    ("CID:119199", "Describe <molecule>."),
 ];
 
 /// Flags of the demo.
 #[derive(Debug, Args)]
 pub struct Demo {}
+
+/// A command and why it is run.
+struct Step {
+    purpose: String,
+    args: Vec<String>,
+}
+
+impl Step {
+    fn new(purpose: &str, args: &[&str]) -> Self {
+        Self {
+            purpose: purpose.to_owned(),
+            args: args.iter().map(|word| (*word).to_owned()).collect(),
+        }
+    }
+}
+
+/// The whole path. Retrieval is measured on what stage 1 aligned, answers on what stage 2 tuned.
+fn steps(molecules: &Path) -> Result<Vec<Step>> {
+    let config = |name: &str| format!("configs/pocket/{name}.toml");
+    let run = |name: &str| format!("{RUNS}/{name}");
+    let report = |name: &str| format!("{RUNS}/{name}/report");
+    let eval = |purpose: &str, stage: &str, suite: &str| {
+        let (bundle, report) = (run(stage), report(stage));
+        let flags = [
+            "eval", "--bundle", &bundle, "--suite", suite, "--report", &report,
+        ];
+        Step::new(purpose, &flags)
+    };
+    let mut steps = vec![
+        Step::new(
+            "stage 1: the projector learns to write molecules into the LLM's input space",
+            &["align", "--config", &config("align-molecule")],
+        ),
+        Step::new(
+            "stage 2: projector and LoRA learn to answer questions about molecules",
+            &["finetune", "--config", &config("finetune")],
+        ),
+        eval(
+            "held-out molecules: which text is whose?",
+            "align",
+            "retrieval",
+        ),
+        eval(
+            "held-out molecules: are the answers right?",
+            "finetune",
+            "answers",
+        ),
+    ];
+    for (id, question) in QUESTIONS {
+        let (smiles, text) = molecule(molecules, id)?;
+        let purpose = format!("a molecule it never saw, {id}; the data says: {text}");
+        let bundle = run("finetune");
+        steps.push(Step::new(
+            &purpose,
+            &["ask", "--bundle", &bundle, "--molecule", &smiles, question],
+        ));
+    }
+    Ok(steps)
+}
 
 /// What the steps took so far.
 struct Tour {
@@ -43,33 +102,11 @@ impl Demo {
             start: Instant::now(),
             peak: 0,
         };
-        let mut steps = vec![
-            words(&["align", "--config", "configs/pocket/align-molecule.toml"]),
-            words(&["finetune", "--config", "configs/pocket/finetune.toml"]),
-            words(&[
-                "eval",
-                "--bundle",
-                "runs/pocket/finetune",
-                "--suite",
-                "all",
-                "--report",
-                "runs/pocket/report",
-            ]),
-        ];
-        for (id, question) in QUESTIONS {
-            let smiles = molecule(&process::root().join(MOLECULES), id)?;
-            steps.push(words(&[
-                "ask",
-                "--bundle",
-                "runs/pocket/finetune",
-                "--molecule",
-                &smiles,
-                question,
-            ]));
-        }
+        let steps = steps(&process::root().join(MOLECULES))?;
         let total = steps.len();
         for (number, step) in steps.iter().enumerate() {
-            if let Some(code) = tour.step(number + 1, total, step)? {
+            println!("[{}/{total}] {}", number + 1, step.purpose);
+            if let Some(code) = tour.step(&step.args)? {
                 return Ok(code);
             }
         }
@@ -80,10 +117,10 @@ impl Demo {
 
 impl Tour {
     /// Runs one command; its exit code if it failed.
-    fn step(&mut self, number: usize, total: usize, args: &[String]) -> Result<Option<ExitCode>> {
+    fn step(&mut self, args: &[String]) -> Result<Option<ExitCode>> {
         let mut command = Command::new(&self.program);
         command.current_dir(process::root()).args(args);
-        println!("[{number}/{total}] {}", process::shown(&command));
+        println!("$ {}", process::shown(&command));
         let start = Instant::now();
         let ended = process::watched(&mut command)?;
         self.peak = self.peak.max(ended.peak);
@@ -95,7 +132,7 @@ impl Tour {
             return Ok(Some(process::exit_code(ended.status)));
         }
         println!(
-            "      {}, {}\n",
+            "({}, {})\n",
             process::duration(start.elapsed()),
             megabytes(ended.peak)
         );
@@ -109,7 +146,8 @@ impl Tour {
             process::duration(took),
             megabytes(self.peak)
         );
-        println!("The bundle is {RUNS}/finetune/bundle, the report {RUNS}/report/report.md.");
+        println!("The bundle is {RUNS}/finetune/bundle; every prediction behind the tables is in");
+        println!("{RUNS}/align/report and {RUNS}/finetune/report.");
         let program = self.program.strip_prefix(process::root());
         let program = program.unwrap_or(&self.program).display();
         println!("Three commands to try next:");
@@ -152,10 +190,6 @@ fn build() -> Result<PathBuf> {
     Ok(program)
 }
 
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
 fn megabytes(bytes: u64) -> String {
     match bytes {
         0 => "memory unknown".into(),
@@ -163,18 +197,21 @@ fn megabytes(bytes: u64) -> String {
     }
 }
 
-/// SMILES of the held-out molecule `id`.
-fn molecule(file: &Path, id: &str) -> Result<String> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let row = text
+/// SMILES and text of the held-out molecule `id`.
+fn molecule(file: &Path, id: &str) -> Result<(String, String)> {
+    let rows = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let row = rows
         .lines()
         .find(|line| field(line, "id") == Some(id))
         .with_context(|| format!("{} has no molecule {id}", file.display()))?;
     if field(row, "split") != Some("test") {
         bail!("{id} is not a held-out molecule; choose another for the demo");
     }
-    let smiles = field(row, "smiles").with_context(|| format!("{id} has no SMILES"))?;
-    Ok(smiles.replace(r"\\", r"\"))
+    let value = |name| field(row, name).with_context(|| format!("{id} has no {name}"));
+    Ok((
+        value("smiles")?.replace(r"\\", r"\"),
+        value("text")?.to_owned(),
+    ))
 }
 
 /// A string field of a JSON line. Enough for a file we wrote ourselves; this crate links no JSON library on purpose.

@@ -51,3 +51,26 @@ fn main() -> ExitCode {
         ExitCode::FAILURE
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn words_for_the_program_need_no_separator() {
+        for words in [
+            &["xtask", "align", "--config", "c.toml", "--set", "a=1"][..],
+            &["xtask", "align", "--device", "wgpu", "--config", "c.toml"],
+            &["xtask", "align", "--help"],
+            &["xtask", "pretrain", "lm", "--set", "a=1"],
+        ] {
+            assert!(Cli::try_parse_from(words).is_ok(), "{words:?}");
+        }
+    }
+}

@@ -4,12 +4,17 @@ use std::fmt::Write;
 
 use super::config::{CorpusSection, PretrainConfig};
 
+/// (name, value).
+pub(super) type Lines = Vec<(&'static str, String)>;
+/// (what, value, value of the baselines).
+pub(super) type Quality = Vec<(String, String, String)>;
+
 /// Everything a card tells beyond the configuration.
 pub(super) struct Facts<'a> {
     /// One paragraph: what the model is.
     pub summary: String,
-    /// Architecture and size, as (name, value).
-    pub architecture: Vec<(&'static str, String)>,
+    /// Architecture and size.
+    pub architecture: Lines,
     /// Rows used of each corpus.
     pub rows: &'a [usize],
     /// What was learnt from and held out, in a sentence.
@@ -18,8 +23,8 @@ pub(super) struct Facts<'a> {
     pub recipe: String,
     /// Seconds of training.
     pub seconds: f64,
-    /// (what, value, value of a baseline or `–`).
-    pub quality: Vec<(String, String, String)>,
+    /// Measured on held-out data.
+    pub quality: Quality,
     /// What the baselines are, in a sentence.
     pub baselines: String,
     /// What it must not be used for, in a paragraph.
@@ -54,7 +59,7 @@ fn write_card(out: &mut String, config: &PretrainConfig, facts: &Facts<'_>) -> s
     writeln!(out, "\n## Recipe\n\n{}\n", facts.recipe)?;
     writeln!(
         out,
-        "Seed {}, {} steps, {:.0} minutes on {} (shared with another training). Made by:\n\n```sh\n{}\n```\n",
+        "Seed {}, {} steps, {:.0} minutes of wall-clock time on {}. Made by:\n\n```sh\n{}\n```\n",
         config.seed,
         config.train.steps,
         facts.seconds / 60.0,
@@ -62,7 +67,7 @@ fn write_card(out: &mut String, config: &PretrainConfig, facts: &Facts<'_>) -> s
         facts.command
     )?;
     writeln!(out, "## Quality on held-out data\n")?;
-    writeln!(out, "| | this model | baseline |\n|---|---|---|")?;
+    writeln!(out, "| | this model | baselines |\n|---|---|---|")?;
     for (name, value, baseline) in &facts.quality {
         writeln!(out, "| {name} | {value} | {baseline} |")?;
     }
@@ -88,15 +93,17 @@ fn sources(corpus: &[CorpusSection], rows: &[usize]) -> Vec<(String, String, usi
     found
 }
 
-/// The processor as the system names it.
+/// Threads in use and the processor as the system names it.
 fn hardware() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
-        .map_or("CPU".to_string(), |(_, name)| name.trim().to_string());
-    format!("{cores} cores of a {name} CPU")
+        .map_or("unnamed", |(_, name)| name.trim());
+    match rayon::current_num_threads() {
+        1 => format!("one thread of a CPU ({name})"),
+        threads => format!("{threads} threads of a CPU ({name})"),
+    }
 }
 
 #[cfg(test)]

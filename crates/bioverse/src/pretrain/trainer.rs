@@ -77,7 +77,7 @@ pub(super) fn train<T: Task>(
     let started = Instant::now();
     let seconds = || before + started.elapsed().as_secs_f64();
     let observe = |model: &T::Model, step: usize| {
-        if !step.is_multiple_of(settings.checkpoint_every.max(1)) {
+        if !step.is_multiple_of(settings.checkpoint_every.max(1)) && step != settings.steps {
             return Ok(None);
         }
         export(task, model, &config.output)?;
