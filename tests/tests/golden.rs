@@ -7,7 +7,7 @@
 //! looked at, are failures.
 
 mod golden {
-    pub mod base;
+    pub mod base_model;
     pub mod check;
     pub mod decoder;
     pub mod distance;

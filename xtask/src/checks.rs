@@ -14,7 +14,7 @@ struct Step {
     env: &'static [(&'static str, &'static str)],
 }
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step {
         name: "format",
         args: &["fmt", "--all", "--", "--check"],
@@ -39,8 +39,13 @@ const STEPS: [Step; 4] = [
         env: &[("RUSTDOCFLAGS", "--deny warnings")],
     },
     Step {
+        name: "examples in the documentation",
+        args: &["test", "--workspace", "--doc", "--quiet"],
+        env: &[],
+    },
+    Step {
         name: "tests",
-        args: &["test", "--workspace"],
+        args: &["test", "--workspace", "--tests"],
         env: &[],
     },
 ];

@@ -32,7 +32,7 @@ enum Task {
     Eval(launch::Launch),
     /// `bioverse ask …`.
     Ask(launch::Launch),
-    /// `bioverse pretrain …`; `molecule` and `lm` stand for configs/pocket/pretrain-<name>.toml.
+    /// `bioverse pretrain …`; `molecule` and `lm` stand for their files in configs/pocket.
     Pretrain(launch::Launch),
 }
 

@@ -7,7 +7,7 @@ use burn::prelude::*;
 
 use super::check::Check;
 use super::folder::{Values, read_safetensors};
-use super::{base, decoder};
+use super::{base_model, decoder};
 
 pub fn run(check: &mut Check) -> Result<()> {
     let device = Device::flex();
@@ -18,7 +18,7 @@ pub fn run(check: &mut Check) -> Result<()> {
     let named = config["base_model_name_or_path"]
         .as_str()
         .context("adapter_config.json names no base model")?;
-    let base = base::find(folder, named)?;
+    let base = base_model::find(folder, named)?;
     let load = |adapter: &std::path::Path| -> Result<CausalLm> {
         Ok(CausalLm::load(&base, &device)?.load_adapter(adapter, &device)?)
     };

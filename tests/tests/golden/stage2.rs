@@ -16,7 +16,7 @@ use burn::prelude::*;
 
 use super::check::Check;
 use super::folder::{Values, read_safetensors};
-use super::{base, parameters};
+use super::{base_model, parameters};
 
 pub fn run(check: &mut Check) -> Result<()> {
     let (steps, accum) = (check.folder.count("/steps")?, check.folder.count("/accum")?);
@@ -83,7 +83,7 @@ fn model(check: &mut Check) -> Result<Bioverse> {
         .split([' ', ',', ';'])
         .find(|word| word.starts_with("../"))
         .context("`about` names no base model")?;
-    let base = base::find(check.folder, named)?;
+    let base = base_model::find(check.folder, named)?;
     let adapter = tempfile::tempdir()?;
     write_adapter(check, adapter.path(), named)?;
     let device = Device::flex();

@@ -1,3 +1,5 @@
+//! Both styles of `config.json`, and what a bad one is told.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Properties of the decoder: cache, padding, gradients.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use burn::tensor::Distribution;

@@ -1,3 +1,5 @@
+//! Properties of the encoder: padding, batches, masks.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;

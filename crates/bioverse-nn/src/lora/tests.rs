@@ -1,3 +1,5 @@
+//! A fresh adapter changes nothing, a merged one nothing more; PEFT folders in and out.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use burn::tensor::TensorData;

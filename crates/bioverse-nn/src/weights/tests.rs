@@ -1,3 +1,5 @@
+//! Files as they should be, and files as they should not.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;

@@ -19,7 +19,7 @@ use bioverse_core::{LlmSpace, Registry};
 use bioverse_nn::{CausalLm, Tokenizer};
 use burn::module::Module;
 
-use crate::bundle::{Bundle, Contents};
+use crate::bundle::{Bundle, Contents, Identities};
 use crate::config::{Resolved, RunConfig};
 use crate::data::read::{Split, file, read_split};
 use crate::error::{Error, Result};
@@ -50,6 +50,7 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     let carried = carried(config)?;
     let checkpoints = Checkpoints::new(config, "finetune", options.resume)?;
     let device = device::parse(&config.run.device)?;
+    let identities = Identities::of(config, registry)?;
     let sources = Sources {
         config,
         registry,
@@ -73,7 +74,7 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     }
     let contents = Contents {
         config,
-        registry,
+        identities: &identities,
         space: &space,
         metrics: &metrics,
         adapter: None,

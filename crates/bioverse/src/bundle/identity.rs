@@ -6,10 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bioverse_core::Registry;
 use rayon::prelude::*;
 
 use super::Identity;
 use crate::{
+    config::RunConfig,
     error::{Error, Result},
     files,
 };
@@ -20,6 +22,33 @@ const TOKENIZER: [&str; 3] = [
     "tokenizer_config.json",
     "chat_template.jinja",
 ];
+
+/// The hashes of everything a run reads. They are taken before anything is loaded: a model that is replaced while training
+/// runs must not pass for the one that was trained on.
+#[derive(Debug, Clone)]
+pub struct Identities {
+    /// The LLM's config and weights.
+    pub llm: Identity,
+    /// The tokenizer's files.
+    pub tokenizer: Identity,
+    /// Encoders by modality.
+    pub encoders: BTreeMap<String, Identity>,
+}
+
+impl Identities {
+    /// Hashes the LLM, its tokenizer and the encoder of every configured modality.
+    pub fn of(config: &RunConfig, registry: &Registry) -> Result<Self> {
+        let encoders = config.modality.iter().map(|(name, table)| {
+            let weights = registry.weights(name, table)?;
+            Ok((name.clone(), encoder(&weights)?))
+        });
+        Ok(Self {
+            llm: llm(&config.llm.path)?,
+            tokenizer: tokenizer(&config.llm.path)?,
+            encoders: encoders.collect::<Result<_>>()?,
+        })
+    }
+}
 
 /// sha256 of `files` (those that exist; of a folder, the files in it), by name relative to `folder`.
 pub fn identity(folder: &Path, files: &[PathBuf]) -> Result<Identity> {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use bioverse_core::{LlmSpace, Projector, Registry};
 use burn::prelude::*;
 
-pub use identity::identity;
+pub use identity::{Identities, identity};
 pub use manifest::{Identity, Manifest, ModalityEntry};
 pub use write::Contents;
 

@@ -92,7 +92,7 @@ impl Place {
         }
         let contents = Contents {
             config: &self.config,
-            registry: &self.registry,
+            identities: &Identities::of(&self.config, &self.registry)?,
             space: &space,
             metrics: &metrics,
             adapter: None,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bioverse_core::{LlmSpace, Registry};
+use bioverse_core::LlmSpace;
 use bioverse_nn::{
     CausalLm, LoraConfig,
     weights::{StoredDtype, save_safetensors},
@@ -14,8 +14,8 @@ use bioverse_nn::{
 use burn::tensor::TensorData;
 
 use super::{
-    ADAPTER, Bundle, CONFIG, Identity, MANIFEST, Manifest, ModalityEntry, identity,
-    manifest::FORMAT, metric_file, projector_file,
+    ADAPTER, Bundle, CONFIG, Identities, MANIFEST, Manifest, ModalityEntry, manifest::FORMAT,
+    metric_file, projector_file,
 };
 use crate::{
     align::space::TextMetric,
@@ -28,8 +28,8 @@ use crate::{
 pub struct Contents<'a> {
     /// Resolved configuration.
     pub config: &'a RunConfig,
-    /// Registered modalities.
-    pub registry: &'a Registry,
+    /// Hashes of the models, taken before they were loaded.
+    pub identities: &'a Identities,
     /// Projectors to store.
     pub space: &'a LlmSpace,
     /// Fitted text metric, by modality; one that is not given is carried over.
@@ -44,8 +44,7 @@ pub struct Contents<'a> {
 impl Bundle {
     /// Writes a bundle as a whole (staged, then swapped in) at `target`.
     pub fn write(target: &Path, contents: &Contents<'_>) -> Result<Self> {
-        let llm = identity::llm(&contents.config.llm.path)?;
-        let tokenizer = identity::tokenizer(&contents.config.llm.path)?;
+        let Identities { llm, tokenizer, .. } = contents.identities.clone();
         if let Some(carried) = contents.carried {
             carried.manifest.llm.expect("LLM", &llm)?;
             carried.manifest.tokenizer.expect("tokenizer", &tokenizer)?;
@@ -124,9 +123,11 @@ impl Contents<'_> {
     fn entry(&self, name: &str) -> Result<ModalityEntry> {
         let projector = self.space.projector(name)?;
         let (config, encoder) = match (self.config.modality.get(name), self.earlier(name)) {
-            (Some(config), _) => (config.clone(), self.encoder(name, config)?),
-            (None, Some(entry)) => (entry.config.clone(), entry.encoder.clone()),
-            (None, None) => {
+            (Some(config), _) if self.identities.encoders.contains_key(name) => {
+                (config.clone(), self.identities.encoders[name].clone())
+            }
+            (_, Some(entry)) => (entry.config.clone(), entry.encoder.clone()),
+            _ => {
                 return Err(Error::Input(format!(
                     "nothing says which encoder `{name}` has; add a table `[modality.{name}]`"
                 )));
@@ -142,10 +143,6 @@ impl Contents<'_> {
 
     fn earlier(&self, name: &str) -> Option<&ModalityEntry> {
         self.carried?.manifest.modalities.get(name)
-    }
-
-    fn encoder(&self, name: &str, config: &toml::Table) -> Result<Identity> {
-        identity::encoder(&self.registry.weights(name, config)?)
     }
 }
 

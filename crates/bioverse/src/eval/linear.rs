@@ -240,9 +240,10 @@ fn solve(factor: &Factor, b: Tensor<2>) -> Tensor<2> {
         let head = panel
             .inverse
             .clone()
-            .matmul(rest.clone().slice([0..panel.width]));
+            .matmul(rest.clone().narrow(0, 0, panel.width));
         if let Some(below) = &panel.below {
-            rest = rest.slice([panel.width..left]) - below.clone().matmul(head.clone());
+            rest = rest.narrow(0, panel.width, left - panel.width)
+                - below.clone().matmul(head.clone());
         }
         forward.push(head);
     }

@@ -11,7 +11,10 @@ use super::{
     metrics::{self, Retrieval},
     rows,
 };
-use crate::{Session, error::Result};
+use crate::{
+    Session,
+    error::{Error, Result},
+};
 
 /// Ids of the best candidates that a prediction keeps.
 const KEPT: usize = 10;
@@ -76,6 +79,7 @@ pub struct Outcome {
 
 /// Ranks the whole eval side with the bundle and with the baseline.
 pub fn run(session: &Session, modality: &str, train: &[Pair], eval: &[Pair]) -> Result<Outcome> {
+    check(session, modality, eval)?;
     let model = similarity(session, modality, eval)?;
     let (baseline, lambda) = baseline::scores(train, eval)?;
     let (ours, theirs) = (ranks(&model), ranks(&baseline));
@@ -97,6 +101,21 @@ pub fn run(session: &Session, modality: &str, train: &[Pair], eval: &[Pair]) -> 
         },
         predictions: predictions(modality, eval, &model, &ours, &theirs),
     })
+}
+
+/// A record that the encoder refuses is named by its row before anything is encoded.
+fn check(session: &Session, modality: &str, pairs: &[Pair]) -> Result<()> {
+    let Some(encoder) = session.encoders.get(modality) else {
+        return Ok(());
+    };
+    let refused = pairs.iter().find_map(|pair| {
+        let error = encoder.check(&pair.record).err()?;
+        Some(Error::Input(match error {
+            bioverse_core::Error::Record { source, .. } => format!("`{}`: {source}", pair.id),
+            other => format!("`{}`: {other}", pair.id),
+        }))
+    });
+    refused.map_or(Ok(()), Err)
 }
 
 /// Cosine of soft vectors and text vectors, both in the bundle's metric, `[records, texts]`.

@@ -14,7 +14,7 @@ use burn::module::Module;
 use burn::prelude::*;
 
 use crate::align::StageOptions;
-use crate::bundle::{Bundle, Contents};
+use crate::bundle::{Bundle, Contents, Identities};
 use crate::config::{Resolved, RunConfig};
 use crate::data::{EncodedStore, Split};
 use crate::error::{Error, Result};
@@ -40,6 +40,7 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     let checkpoints = Checkpoints::new(&resolved.config, "align", options.resume)?;
     let start = Start::open(&resolved.config, registry)?;
     let config = &start.config;
+    let identities = Identities::of(config, registry)?;
     let device = device::parse(&config.run.device)?;
     let (model, lora) = start.model(trainable, &device)?;
     let tokenizer = Tokenizer::load(&config.llm.path)?;
@@ -49,7 +50,14 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     checkpoints.begin()?;
     let model = train(config, model, &rows, &encoded, &checkpoints, &device)?.valid();
     let adapter = lora.as_ref().map(|lora| (&model.llm, lora));
-    let bundle = write(&start, registry, &model, adapter, encoded.keys(), &device)?;
+    let bundle = write(
+        &start,
+        &identities,
+        &model,
+        adapter,
+        encoded.keys(),
+        &device,
+    )?;
     checkpoints.remove()?;
     Ok(bundle)
 }
@@ -281,7 +289,7 @@ fn held_out_loss(
 /// Writes the bundle: modalities that were used, with the metric of stage 1; the others as they were.
 fn write<'a>(
     start: &Start,
-    registry: &Registry,
+    identities: &Identities,
     model: &Bioverse,
     adapter: Option<(&CausalLm, &bioverse_nn::LoraConfig)>,
     used: impl Iterator<Item = &'a String>,
@@ -300,7 +308,7 @@ fn write<'a>(
     }
     let contents = Contents {
         config,
-        registry,
+        identities,
         space: &space,
         metrics: &metrics,
         adapter,

@@ -46,10 +46,10 @@ pub fn look(bundle: &Bundle, registry: &Registry, findings: &mut Findings) {
             findings.problem(error.to_string());
         }
     }
-    if let Some(dir) = bundle.adapter_dir() {
-        if let Err(error) = model::adapter(&dir, findings) {
-            findings.problem(error.to_string());
-        }
+    if let Some(dir) = bundle.adapter_dir()
+        && let Err(error) = model::adapter(&dir, findings)
+    {
+        findings.problem(error.to_string());
     }
     if let Err(error) = bundle.verify(registry) {
         findings.problem(error.to_string());
