@@ -142,9 +142,15 @@ impl Progress {
         }
     }
 
-    /// Ends it, leaving `message`.
+    /// Ends it, leaving `message`. Work that was over at once and has nothing to say leaves no line.
     pub fn finish(&mut self, message: &str) {
         let took = self.start.elapsed().as_secs_f64();
+        if took < 1.0 && message.is_empty() {
+            if let Sink::Bar(bar) = &self.sink {
+                bar.finish_and_clear();
+            }
+            return;
+        }
         let line = format!(
             "{} {}/{} in {took:.1} s  {message}",
             self.label, self.position, self.total

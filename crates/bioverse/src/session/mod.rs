@@ -17,6 +17,7 @@ use crate::bundle::Bundle;
 use crate::data::EncodedStore;
 use crate::error::{Error, Result};
 use crate::model::Bioverse;
+use crate::telemetry::Progress;
 
 pub use conversation::prompt_of;
 
@@ -79,13 +80,16 @@ impl Session {
         let encoded = self.encode_all(prompts.iter().map(|(.., prompt)| prompt))?;
         prompts.sort_by_key(|(width, index, _)| (*width, *index));
         let mut answers = vec![String::new(); examples.len()];
-        for batch in prompts.chunks(batch_size.max(1)) {
+        let mut progress = Progress::new("answer", examples.len());
+        for (number, batch) in prompts.chunks(batch_size.max(1)).enumerate() {
             let batch_prompts: Vec<Prompt> = batch.iter().map(|(.., p)| p.clone()).collect();
             let texts = self.go_on(&batch_prompts, &encoded, &config, &mut |_, _| {})?;
             for ((_, index, _), text) in batch.iter().zip(texts) {
                 answers[*index] = text;
             }
+            progress.set(number * batch_size.max(1) + batch.len(), "");
         }
+        progress.finish("");
         Ok(answers)
     }
 
