@@ -11,7 +11,10 @@
 pub mod fingerprint;
 pub mod smiles;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use bioverse_core::{BoxError, Hidden, Modality, pad_ids};
 use bioverse_nn::{Tokenizer, TransformerEncoder};
@@ -27,7 +30,8 @@ pub use smiles::{SmilesError, canonical};
 pub struct Config {
     /// Folder of a RoBERTa model in Hugging Face layout.
     pub path: PathBuf,
-    /// Longest record in tokens, the two special ones included; not set = what the model has positions for.
+    /// Longest record in tokens, the two special ones included; a longer one is refused. Not set = a record that is longer
+    /// than the model has positions for is cut to them, and the first one cut is reported.
     pub max_length: Option<usize>,
     /// Rewrite every SMILES string into its canonical form first, so that one molecule has one encoding.
     pub canonicalize: bool,
@@ -47,9 +51,12 @@ impl Default for Config {
 pub struct Molecule {
     tokenizer: Tokenizer,
     encoder: TransformerEncoder,
-    max_length: usize,
+    /// `None`: as many tokens as the model has positions for, the rest is cut.
+    max_length: Option<usize>,
     canonicalize: bool,
     device: Device,
+    /// Whether a cut was reported.
+    reported: AtomicBool,
 }
 
 impl Modality for Molecule {
@@ -64,10 +71,12 @@ impl Modality for Molecule {
         }
         let encoder = TransformerEncoder::load(&config.path, device)?;
         let limit = encoder.config().max_tokens();
-        let max_length = config.max_length.unwrap_or(limit);
-        if !(3..=limit).contains(&max_length) {
+        if let Some(length) = config
+            .max_length
+            .filter(|length| !(3..=limit).contains(length))
+        {
             return Err(format!(
-                "`max_length` is {max_length}; the model in {} takes from 3 to {limit} tokens, special ones included",
+                "`max_length` is {length}; the model in {} takes from 3 to {limit} tokens, special ones included",
                 config.path.display()
             )
             .into());
@@ -75,9 +84,10 @@ impl Modality for Molecule {
         Ok(Self {
             tokenizer: Tokenizer::load(&config.path)?,
             encoder,
-            max_length,
+            max_length: config.max_length,
             canonicalize: config.canonicalize,
             device: device.clone(),
+            reported: AtomicBool::new(false),
         })
     }
 
@@ -88,24 +98,15 @@ impl Modality for Molecule {
         } else {
             input
         })?;
-        let (length, max, limit) = (
-            ids.len(),
-            self.max_length,
-            self.encoder.config().max_tokens(),
-        );
-        if length > max {
-            let way_out = if length <= limit {
-                "raise `max_length` or leave it out"
-            } else {
-                "leave it out of the data"
-            };
-            return Err(format!(
-                "`{input}` is {length} tokens long, more than the {max} allowed (the model has positions for {limit}); \
-                 {way_out}"
+        match self.max_length {
+            Some(max) if ids.len() > max => Err(format!(
+                "`{input}` is {} tokens long, more than the {max} of `max_length`; raise it, or leave it out to have long \
+                 records cut",
+                ids.len()
             )
-            .into());
+            .into()),
+            _ => Ok(self.cut(input, ids)),
         }
-        Ok(ids)
     }
 
     fn encode(&self, batch: &[Vec<u32>]) -> Result<Hidden, BoxError> {
@@ -127,6 +128,27 @@ impl Modality for Molecule {
             .map(|file| config.path.join(file))
             .filter(|file| file.is_file())
             .collect()
+    }
+}
+
+impl Molecule {
+    /// As many tokens as the model has positions for; the end token stays last.
+    fn cut(&self, input: &str, mut ids: Vec<u32>) -> Vec<u32> {
+        let (length, limit) = (ids.len(), self.encoder.config().max_tokens());
+        if length > limit
+            && let Some(end) = ids.last().copied()
+        {
+            ids.truncate(limit - 1);
+            ids.push(end);
+            if !self.reported.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "a molecule of {length} tokens is cut to the {limit} that the encoder reads, and so is every longer \
+                     one; `max_length` refuses them instead. It begins `{}`",
+                    input.chars().take(40).collect::<String>()
+                );
+            }
+        }
+        ids
     }
 }
 

@@ -55,20 +55,25 @@ fn one_molecule_has_one_encoding_unless_asked_otherwise() {
 }
 
 #[test]
-fn a_record_too_long_names_length_and_limit() {
-    let chain = "C=N".repeat(60);
-    let beyond = refusal(&loaded(&tiny()), &chain);
-    assert!(
-        beyond.contains("more than the 64 allowed (the model has positions for 64); leave it out"),
-        "{beyond}"
-    );
+fn a_record_too_long_is_cut_to_what_the_model_reads_and_keeps_its_end_token() {
+    let molecule = loaded(&tiny());
+    let tokens = |smiles: &str| molecule.tokenize(&smiles.to_owned()).unwrap();
+    let end = tokens(ASPIRIN).last().copied();
+    let cut = tokens(&"C=N".repeat(60));
+    assert_eq!(cut.len(), 64);
+    assert_eq!(cut.last().copied(), end);
+    assert!(molecule.encode(&[cut]).is_ok());
+}
+
+#[test]
+fn with_max_length_a_longer_record_is_refused() {
     let short = loaded(&Config {
         max_length: Some(5),
         ..tiny()
     });
     let refused = refusal(&short, ASPIRIN);
     assert!(
-        refused.contains("is 15 tokens long, more than the 5 allowed") && refused.contains("raise"),
+        refused.contains("is 15 tokens long, more than the 5 of `max_length`"),
         "{refused}"
     );
 }
