@@ -105,7 +105,8 @@ impl Demo {
         let steps = steps(&process::root().join(MOLECULES))?;
         let total = steps.len();
         for (number, step) in steps.iter().enumerate() {
-            println!("[{}/{total}] {}", number + 1, step.purpose);
+            let place = format!("[{}/{total}]", number + 1);
+            println!("{}", wrapped(&format!("{place} {}", step.purpose)));
             if let Some(code) = tour.step(&step.args)? {
                 return Ok(code);
             }
@@ -214,6 +215,24 @@ fn molecule(file: &Path, id: &str) -> Result<(String, String)> {
     ))
 }
 
+/// Lines of at most 80 columns, all but the first set in by as much as `[1/6] ` takes.
+fn wrapped(text: &str) -> String {
+    let (mut lines, mut width) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if width > 0 && width + 1 + length > 80 {
+            lines.push_str("\n      ");
+            width = 6;
+        } else if width > 0 {
+            lines.push(' ');
+            width += 1;
+        }
+        lines.push_str(word);
+        width += length;
+    }
+    lines
+}
+
 /// A string field of a JSON line. Enough for a file we wrote ourselves; this crate links no JSON library on purpose.
 fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let key = format!("\"{name}\":");
@@ -224,6 +243,20 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_are_wrapped_and_no_word_is_lost() {
+        let text = "[1/6] a word and another ".repeat(9);
+        let lines = wrapped(&text);
+        assert!(lines.lines().all(|line| line.chars().count() <= 80));
+        assert!(lines.lines().skip(1).all(|line| line.starts_with("      ")));
+        let words = |text: &str| {
+            text.split_whitespace()
+                .map(String::from)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(words(&lines), words(&text));
+    }
 
     #[test]
     fn fields_of_a_row() {
