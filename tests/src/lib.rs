@@ -1,6 +1,8 @@
 //! What the tests of the whole workspace share: the real program, scratch runs, and how its output is read. It tests
 //! nothing itself.
 
+pub mod python;
+
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},

@@ -74,7 +74,17 @@ fn align_with(set: &str) -> Ended {
 #[test]
 fn every_command_explains_itself() {
     let verbs = [
-        "align", "finetune", "ask", "eval", "generate", "encode", "inspect", "pretrain",
+        "align",
+        "finetune",
+        "ask",
+        "eval",
+        "generate",
+        "encode",
+        "convert",
+        "merge-adapter",
+        "download",
+        "inspect",
+        "pretrain",
     ];
     let all = run(["--help"]).ok().stdout;
     for verb in verbs {
@@ -88,7 +98,7 @@ fn every_command_explains_itself() {
 #[test]
 fn every_shipped_config_is_accepted() {
     let mut checked = 0;
-    for folder in ["configs", "configs/pocket"] {
+    for folder in ["configs", "configs/pocket", "configs/hub"] {
         for entry in fs::read_dir(root().join(folder)).expect(folder) {
             let path = entry.expect("a readable entry").path();
             let name = path
@@ -103,7 +113,7 @@ fn every_shipped_config_is_accepted() {
             checked += 1;
         }
     }
-    assert!(checked >= 4, "only {checked} configs were found");
+    assert!(checked >= 7, "only {checked} configs were found");
 }
 
 #[test]
@@ -338,9 +348,9 @@ fn a_modality_nobody_registered_is_refused() {
             &bundle,
             "--molecule",
             "CCO",
-            "Does <molecule> bind <protein>?",
+            "Does <molecule> bind <rna>?",
         ],
-        &["<protein>", "registered"],
+        &["<rna>", "registered"],
     );
     fails(&align_with("modality.rna.path=x"), 2, &["rna"]);
 }

@@ -14,9 +14,11 @@ mod golden {
     pub mod encoder;
     pub mod folder;
     pub mod lora;
+    pub mod metrics;
     pub mod outcome;
     pub mod parameters;
     pub mod projector;
+    pub mod scgpt;
     pub mod stage2;
     pub mod suite;
     pub mod text;

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 use burn::{prelude::*, tensor::TensorData};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{BoxError, Error, ProjectorConfig, Record, Result};
+use crate::{BoxError, Error, Pooling, ProjectorConfig, Record, Result};
 
 /// A kind of biological record with its frozen encoder.
 ///
@@ -17,6 +17,8 @@ use crate::{BoxError, Error, ProjectorConfig, Record, Result};
 pub trait Modality: Sized + Send + Sync + 'static {
     /// Registry key, config table `[modality.<NAME>]` and `<placeholder>`: `[a-z][a-z0-9-]*`.
     const NAME: &'static str;
+    /// Other names under which people look for it; the registry takes them for [`NAME`](Self::NAME).
+    const ALIASES: &'static [&'static str] = &[];
     /// The config table; give it `#[serde(deny_unknown_fields)]` so that a misspelt key is an error.
     type Config: DeserializeOwned + Serialize + Default;
     /// One raw record, parsed not validated.
@@ -35,6 +37,22 @@ pub trait Modality: Sized + Send + Sync + 'static {
 
     /// Width of the hidden states.
     fn d_hidden(&self) -> usize;
+
+    /// How the encoder's authors make one vector of a record: the mean of its real states, or its first state (`[CLS]`).
+    fn pooling(&self) -> Pooling {
+        Pooling::Mean
+    }
+
+    /// Whether the encoder's authors divide that vector by its length.
+    fn normalized(&self) -> bool {
+        false
+    }
+
+    /// One sentence about the records seen so far that their owner should read, such as how many gene names the model
+    /// knows; `None` when there is nothing to say.
+    fn summary(&self) -> Option<String> {
+        None
+    }
 
     /// The projector recommended for this encoder.
     fn projector() -> ProjectorConfig {
@@ -58,24 +76,32 @@ pub struct Hidden {
 
 /// A modality with its types erased.
 pub struct Encoder {
-    name: &'static str,
+    name: String,
     d_hidden: usize,
+    pooling: Pooling,
+    normalized: bool,
     encode: EncodeFn,
     check: CheckFn,
+    summary: SummaryFn,
 }
 
 type EncodeFn = Box<dyn Fn(&[Record]) -> Result<Hidden> + Send + Sync>;
 type CheckFn = Box<dyn Fn(&Record) -> Result<()> + Send + Sync>;
+type SummaryFn = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Encoder {
     /// Erases a loaded modality.
     pub fn new<M: Modality>(modality: M) -> Self {
-        let d_hidden = modality.d_hidden();
+        let (d_hidden, pooling) = (modality.d_hidden(), modality.pooling());
+        let normalized = modality.normalized();
         let shared = Arc::new(modality);
-        let checker = Arc::clone(&shared);
+        let (checker, summarised) = (Arc::clone(&shared), Arc::clone(&shared));
         Self {
-            name: M::NAME,
+            name: M::NAME.into(),
             d_hidden,
+            pooling,
+            normalized,
+            summary: Box::new(move || summarised.summary()),
             check: Box::new(move |record| tokens_of(&*checker, 0, record).map(drop)),
             encode: Box::new(move |records| {
                 let tokens = records
@@ -91,9 +117,61 @@ impl Encoder {
         }
     }
 
+    /// An encoder that is no [`Modality`], such as a table of vectors made elsewhere. `check` refuses a bad record; `encode`
+    /// gets records that it has not seen before and answers for them in their order.
+    pub fn from_fn(
+        name: &str,
+        d_hidden: usize,
+        check: impl Fn(&Record) -> Result<(), BoxError> + Send + Sync + 'static,
+        encode: impl Fn(&[Record]) -> Result<Hidden, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        let refuse = |modality: &str, index, source| Error::Record {
+            modality: modality.into(),
+            index,
+            source,
+        };
+        let check = Arc::new(check);
+        let (checker, owner) = (Arc::clone(&check), name.to_owned());
+        let modality = name.to_owned();
+        Self {
+            name: name.to_owned(),
+            d_hidden,
+            pooling: Pooling::Mean,
+            normalized: false,
+            summary: Box::new(|| None),
+            check: Box::new(move |record| {
+                checker(record).map_err(|source| refuse(&owner, 0, source))
+            }),
+            encode: Box::new(move |records| {
+                for (i, record) in records.iter().enumerate() {
+                    check(record).map_err(|source| refuse(&modality, i, source))?;
+                }
+                encode(records).map_err(|source| Error::Modality {
+                    modality: modality.clone(),
+                    source,
+                })
+            }),
+        }
+    }
+
     /// Registry key.
     pub fn name(&self) -> &str {
-        self.name
+        &self.name
+    }
+
+    /// How the encoder's authors make one vector of a record.
+    pub fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
+    /// Whether the encoder's authors divide that vector by its length.
+    pub fn normalized(&self) -> bool {
+        self.normalized
+    }
+
+    /// What the owner of the records seen so far should read; see [`Modality::summary`].
+    pub fn summary(&self) -> Option<String> {
+        (self.summary)()
     }
 
     /// Width of the hidden states.
@@ -132,7 +210,7 @@ impl Encoder {
 
     fn broken(&self, problem: String) -> Error {
         Error::Modality {
-            modality: self.name.into(),
+            modality: self.name.clone(),
             source: problem.into(),
         }
     }

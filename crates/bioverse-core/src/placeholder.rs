@@ -61,7 +61,7 @@ pub fn unescape(text: &str) -> String {
 }
 
 /// Whether `name` can stand in a placeholder.
-pub(crate) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(in_name)
 }
 

@@ -17,6 +17,7 @@ pub struct Registry {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     name: &'static str,
+    aliases: &'static [&'static str],
     load: fn(&toml::Table, &Device) -> Result<Encoder>,
     resolve: fn(&toml::Table) -> Result<toml::Table>,
     weights: fn(&toml::Table) -> Result<Vec<PathBuf>>,
@@ -41,13 +42,15 @@ impl Registry {
             "modality name `{}` is not of the form [a-z][a-z0-9-]*",
             M::NAME
         );
-        assert!(
-            !self.contains(M::NAME),
-            "modality `{}` is registered twice",
-            M::NAME
-        );
+        for name in M::ALIASES.iter().chain([&M::NAME]) {
+            assert!(
+                !self.contains(name),
+                "modality `{name}` is registered twice"
+            );
+        }
         self.entries.push(Entry {
             name: M::NAME,
+            aliases: M::ALIASES,
             load: load::<M>,
             resolve: resolve::<M>,
             weights: |table| Ok(M::weights(&config::<M>(table)?)),
@@ -61,9 +64,15 @@ impl Registry {
         self.entries.iter().map(|entry| entry.name).collect()
     }
 
-    /// Whether `name` is registered.
+    /// Whether `name` is registered, as a name or as an alias.
     pub fn contains(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.name == name)
+        self.canonical(name).is_some()
+    }
+
+    /// The registered name that `name` stands for: itself, or that of which it is an alias.
+    pub fn canonical(&self, name: &str) -> Option<&'static str> {
+        let is = |entry: &&Entry| entry.name == name || entry.aliases.contains(&name);
+        self.entries.iter().find(is).map(|entry| entry.name)
     }
 
     /// Loads the encoder `name` from its config table; an unknown name is an error that lists the known ones.
@@ -88,9 +97,10 @@ impl Registry {
     }
 
     fn entry(&self, name: &str) -> Result<&Entry> {
+        let wanted = self.canonical(name).unwrap_or(name);
         self.entries
             .iter()
-            .find(|entry| entry.name == name)
+            .find(|entry| entry.name == wanted)
             .ok_or_else(|| {
                 let known = placeholder::listed(&self.names());
                 Error::Unknown(format!(

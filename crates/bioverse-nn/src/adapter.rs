@@ -1,59 +1,121 @@
 //! LoRA adapters of a model: attached, read and written as PEFT does, merged.
 
+mod file;
+mod merge;
+mod tensors;
+mod whole;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::prelude::*;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
 
 use crate::{
     CausalLm,
     atomic::write_json,
-    config::read_json,
     error::{Error, Result},
     linear::Linear,
-    lora::{ALL_LINEAR, Lora, LoraConfig},
-    weights::{StoredDtype, Weights, save_safetensors},
+    lora::{ALL_LINEAR, Lora, LoraConfig, Selection},
+    params::stored_params,
+    weights::{StoredDtype, save_safetensors, transpose},
 };
 
-const CONFIG: &str = "adapter_config.json";
+use file::{CONFIG, check, config_json};
+use tensors::{AdapterTensors, PREFIX};
+
+pub use file::base_of;
+pub(crate) use file::read_config;
+pub use merge::Merge;
+
 const TENSORS: &str = "adapter_model.safetensors";
-const PREFIX: &str = "base_model.model.";
+const HEAD: &str = "lm_head";
+const TABLE: &str = "model.embed_tokens";
 
 impl CausalLm {
-    /// Adds fresh trainable adapters on `device` (an autodiff device when training): A Kaiming-uniform, B zero.
-    pub fn apply_lora(self, config: &LoraConfig, device: &Device) -> Result<Self> {
+    /// Adds fresh trainable adapters on `device` (an autodiff device when training): A Kaiming-uniform, B zero. Modules to
+    /// be stored whole become trainable too.
+    ///
+    /// A head that shares the token embedding gets its own copy where one of the two is trained.
+    pub fn apply_lora(mut self, config: &LoraConfig, device: &Device) -> Result<Self> {
         check(config).map_err(Error::Unsupported)?;
-        self.attach(config, |_, shape| Ok(Lora::init(config, shape, device)))
+        let selection = Selection::new(config).map_err(Error::Unsupported)?;
+        self.refuse_second()?;
+        let trained =
+            |path: &str| selection.stores(path) || config.target_modules.iter().any(|t| t == path);
+        if trained(HEAD) || trained(TABLE) {
+            self.untie();
+        }
+        let paths = self.paths();
+        for target in &config.target_modules {
+            let alone = LoraConfig {
+                target_modules: vec![target.clone()],
+                ..LoraConfig::default()
+            };
+            let alone = Selection::new(&alone).map_err(Error::Unsupported)?;
+            if !paths.iter().any(|path| alone.targets(path)) {
+                return Err(Error::Unsupported(no_such_target(target, &paths)));
+            }
+        }
+        if !paths.iter().any(|path| selection.targets(path)) {
+            return Err(Error::Unsupported(nothing_targeted(&paths)));
+        }
+        let dropout = config.lora_dropout;
+        self.attach(&selection, |path, shape| {
+            Ok(Lora::init(selection.rank(path), dropout, shape, device))
+        })?;
+        match config.modules_to_save.is_empty() || !device.is_autodiff() {
+            true => Ok(self),
+            false => Ok(whole::thaw(self, &|path| selection.stores(path))),
+        }
     }
 
-    /// Adds the adapters of a PEFT folder.
-    pub fn load_adapter(self, dir: &Path, device: &Device) -> Result<Self> {
+    /// Adds the adapters of a PEFT folder, with the modules that it stores whole.
+    ///
+    /// An adapter on the token embedding is folded into it, which only a model that is not trained on (a plain `device`)
+    /// allows.
+    pub fn load_adapter(mut self, dir: &Path, device: &Device) -> Result<Self> {
         let config = LoraConfig::load(dir)?;
-        let file = dir.join(TENSORS);
-        let w = Weights::open_file(&file)?;
-        let mut used = BTreeSet::new();
-        let lm = self.attach(&config, |path, [d_in, d_out]| {
-            let [a, b] = keys(path);
-            let lora_a = w.transposed(&a, [d_in, config.r], device)?;
-            let lora_b = w.transposed(&b, [config.r, d_out], device)?;
-            used.extend([a, b]);
-            Ok(Lora::new(&config, lora_a, lora_b))
+        let problem = |problem| Error::format(dir.join(CONFIG), problem);
+        let selection = Selection::new(&config).map_err(problem)?;
+        let tensors = AdapterTensors::open(dir)?;
+        self.refuse_second()?;
+        if tensors.changes(HEAD) || tensors.changes(TABLE) {
+            self.untie();
+        }
+        let mut lm = self.replace_whole(&tensors)?;
+        let mut used = lm.fold_embedding(&tensors, &selection, device)?;
+        lm.attach(&selection, |path, [d_in, d_out]| {
+            let rank = selection.rank(path);
+            let thin = tensors.thin(path, rank, [d_in, d_out])?;
+            let matrix = |values, shape: [usize; 2]| {
+                Tensor::from_data(TensorData::new(values, shape), device)
+            };
+            let a = matrix(transpose(&thin.a, rank.r, d_in), [d_in, rank.r]);
+            let b = matrix(transpose(&thin.b, d_out, rank.r), [rank.r, d_out]);
+            used.insert(path.to_owned());
+            Ok(Lora::new(rank, config.lora_dropout, a, b))
         })?;
-        match w.names().into_iter().find(|name| !used.contains(*name)) {
-            Some(name) => Err(Error::Tensor {
-                path: file,
-                name: name.to_owned(),
-                problem: format!("belongs to no module that {CONFIG} targets in this model"),
-            }),
-            None => Ok(lm),
+        if let Some(path) = tensors.pairs.keys().find(|path| !used.contains(*path)) {
+            return Err(tensors.homeless(path));
+        }
+        match device.is_autodiff() {
+            true => {
+                let trained = |path: &str| {
+                    tensors
+                        .whole
+                        .get(path)
+                        .is_some_and(|whole| !whole.base_layer)
+                };
+                Ok(whole::thaw(lm, &|path| trained(&format!("{path}.weight"))))
+            }
+            false => Ok(lm),
         }
     }
 
     /// Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT does. `base` goes to
     /// `base_model_name_or_path`.
     pub fn save_adapter(&self, dir: &Path, config: &LoraConfig, base: &str) -> Result<()> {
+        let selection = Selection::new(config).map_err(Error::Unsupported)?;
         let mut tensors = Vec::new();
         let mut targets = BTreeSet::new();
         for (path, linear) in self.linears() {
@@ -63,16 +125,27 @@ impl CausalLm {
             tensors.push((b, lora.lora_b.val().transpose().into_data()));
             targets.extend(path.rsplit('.').next().map(str::to_owned));
         }
-        if config
+        if !config.modules_to_save.is_empty() {
+            let module = |name: &str| {
+                name.rsplit_once('.')
+                    .map_or("", |(path, _)| path)
+                    .to_owned()
+            };
+            let whole = stored_params(self).into_iter();
+            let whole = whole.filter(|(name, _)| selection.stores(&module(name)));
+            tensors.extend(whole.map(|(name, data)| (format!("{PREFIX}{name}"), data)));
+        }
+        let listed = config
             .target_modules
             .iter()
-            .all(|target| target != ALL_LINEAR)
-        {
-            targets = config.target_modules.iter().cloned().collect();
-        }
+            .all(|target| target != ALL_LINEAR);
+        let targets: Vec<String> = match listed {
+            true => config.target_modules.clone(),
+            false => targets.into_iter().collect(),
+        };
         let file = dir.join(TENSORS);
         save_safetensors(&file, tensors, StoredDtype::F32, BTreeMap::new())?;
-        write_json(&dir.join(CONFIG), &config_json(config, &targets, base))
+        write_json(&dir.join(CONFIG), &config_json(config, targets, base))
     }
 
     /// Folds adapters into the weights and removes them.
@@ -94,37 +167,37 @@ impl CausalLm {
     }
 
     fn attach(
-        mut self,
-        config: &LoraConfig,
+        &mut self,
+        selection: &Selection,
         mut adapter: impl FnMut(&str, [usize; 2]) -> Result<Lora>,
-    ) -> Result<Self> {
-        if self
+    ) -> Result<()> {
+        for (path, linear) in self.linears_mut() {
+            if selection.targets(&path) {
+                linear.lora = Some(adapter(&path, linear.weight.dims())?);
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_second(&self) -> Result<()> {
+        match self
             .linears()
             .iter()
             .any(|(_, linear)| linear.lora.is_some())
         {
-            let problem = "the model already carries an adapter; merge that one first";
-            return Err(Error::Unsupported(problem.to_owned()));
-        }
-        let paths: Vec<String> = self.linears().into_iter().map(|(path, _)| path).collect();
-        for target in &config.target_modules {
-            let alone = LoraConfig {
-                target_modules: vec![target.clone()],
-                ..config.clone()
-            };
-            if !paths.iter().any(|path| alone.targets(path)) {
-                return Err(Error::Unsupported(no_such_target(target, &paths)));
+            true => {
+                let problem = "the model already carries an adapter; merge that one first";
+                Err(Error::Unsupported(problem.to_owned()))
             }
+            false => Ok(()),
         }
-        for (path, linear) in self.linears_mut() {
-            if config.targets(&path) {
-                linear.lora = Some(adapter(&path, linear.weight.dims())?);
-            }
-        }
-        Ok(self)
     }
 
-    /// Every linear layer but the head, by Hugging Face name.
+    fn paths(&self) -> Vec<String> {
+        self.linears().into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// Every linear layer by Hugging Face name, the head among them where it is one.
     fn linears(&self) -> Vec<(String, &Linear)> {
         let layers = self.model.layers.iter().enumerate();
         let linears = layers.flat_map(|(i, layer)| {
@@ -140,7 +213,8 @@ impl CausalLm {
             ]
             .map(|(name, linear)| (format!("model.layers.{i}.{name}"), linear))
         });
-        linears.collect()
+        let head = self.lm_head.iter().map(|head| (HEAD.to_owned(), head));
+        linears.chain(head).collect()
     }
 
     fn linears_mut(&mut self) -> Vec<(String, &mut Linear)> {
@@ -158,7 +232,10 @@ impl CausalLm {
             ]
             .map(|(name, linear)| (format!("model.layers.{i}.{name}"), linear))
         });
-        linears.collect()
+        let head = self.lm_head.iter_mut();
+        linears
+            .chain(head.map(|head| (HEAD.to_owned(), head)))
+            .collect()
     }
 }
 
@@ -166,103 +243,15 @@ fn keys(path: &str) -> [String; 2] {
     ["lora_A", "lora_B"].map(|part| format!("{PREFIX}{path}.{part}.weight"))
 }
 
+fn nothing_targeted(paths: &[String]) -> String {
+    let last = paths.last().map_or("", String::as_str);
+    format!(
+        "the LoRA's target_modules, exclude_modules and layers leave no linear layer (there is `{last}`)"
+    )
+}
+
 fn no_such_target(target: &str, paths: &[String]) -> String {
     let known: BTreeSet<&str> = paths.iter().filter_map(|p| p.rsplit('.').next()).collect();
     let known = known.into_iter().collect::<Vec<_>>().join(", ");
     format!("LoRA target `{target}` names no linear layer; there are {known}, or {ALL_LINEAR}")
-}
-
-/// Values that would divide by zero or make a layer panic.
-fn check(config: &LoraConfig) -> Result<(), String> {
-    if config.r == 0 {
-        return Err("LoRA rank `r` must be above 0".to_owned());
-    }
-    if !(0.0..1.0).contains(&config.lora_dropout) {
-        return Err(format!(
-            "lora_dropout {} is not in [0, 1)",
-            config.lora_dropout
-        ));
-    }
-    if config.target_modules.is_empty() {
-        return Err(format!(
-            "target_modules is empty; name layers or use {ALL_LINEAR}"
-        ));
-    }
-    Ok(())
-}
-
-/// Keys of PEFT that change what an adapter computes, with the only value each may have here besides absence.
-fn refused() -> [(&'static str, Value); 16] {
-    [
-        ("alora_invocation_tokens", Value::Null),
-        ("alpha_pattern", json!({})),
-        ("bias", json!("none")),
-        ("exclude_modules", Value::Null),
-        ("fan_in_fan_out", json!(false)),
-        ("layer_replication", Value::Null),
-        ("layers_pattern", Value::Null),
-        ("layers_to_transform", Value::Null),
-        ("lora_bias", json!(false)),
-        ("modules_to_save", Value::Null),
-        ("peft_type", json!("LORA")),
-        ("rank_pattern", json!({})),
-        ("target_parameters", Value::Null),
-        ("trainable_token_indices", Value::Null),
-        ("use_dora", json!(false)),
-        ("use_qalora", json!(false)),
-    ]
-}
-
-/// `adapter_config.json` as far as it is understood.
-pub(crate) fn read_config(dir: &Path) -> Result<LoraConfig> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Targets {
-        Word(String),
-        List(Vec<String>),
-    }
-    let path = dir.join(CONFIG);
-    let mut keys: Map<String, Value> = read_json(&path)?;
-    for (key, allowed) in refused() {
-        let found = keys.get(key).unwrap_or(&Value::Null);
-        if !found.is_null() && *found != allowed {
-            let problem = format!("`{key}` = {found} is not supported, only {allowed}");
-            return Err(Error::Unsupported(format!("{}: {problem}", path.display())));
-        }
-    }
-    let targets = keys.remove("target_modules").unwrap_or_default();
-    let targets = match serde_json::from_value(targets) {
-        Ok(Targets::List(list)) => list,
-        Ok(Targets::Word(word)) if word == ALL_LINEAR => vec![word],
-        _ => {
-            let problem = "`target_modules` must be a list of module names or \"all-linear\"";
-            return Err(Error::format(path, problem));
-        }
-    };
-    keys.insert("target_modules".to_owned(), json!(targets));
-    let config: LoraConfig = serde_json::from_value(Value::Object(keys))
-        .map_err(|e| Error::format(&path, e.to_string()))?;
-    check(&config).map_err(|problem| Error::format(&path, problem))?;
-    Ok(config)
-}
-
-fn config_json(config: &LoraConfig, targets: &BTreeSet<String>, base: &str) -> Value {
-    let alpha = match config.lora_alpha.fract() == 0.0 && config.lora_alpha.abs() < 1e15 {
-        true => json!(config.lora_alpha as i64),
-        false => json!(config.lora_alpha),
-    };
-    let mut keys: BTreeMap<&str, Value> = refused().into_iter().collect();
-    keys.extend([
-        ("base_model_name_or_path", json!(base)),
-        ("inference_mode", json!(true)),
-        ("init_lora_weights", json!(true)),
-        ("lora_alpha", alpha),
-        ("lora_dropout", json!(config.lora_dropout)),
-        ("r", json!(config.r)),
-        ("revision", Value::Null),
-        ("target_modules", json!(targets)),
-        ("task_type", json!("CAUSAL_LM")),
-        ("use_rslora", json!(config.use_rslora)),
-    ]);
-    json!(keys)
 }

@@ -48,6 +48,18 @@ pub fn padding_bias(mask: Tensor<2, Bool>) -> Tensor<4> {
     bias(mask.reshape([batch, 1, 1, seen]))
 }
 
+/// Every query sees the tokens at most `reach` columns away, itself included: `mask [B, T]` (true = token)
+/// → `[B, 1, T, T]`
+pub fn local_bias(mask: Tensor<2, Bool>, reach: usize) -> Tensor<4> {
+    let [batch, len] = mask.dims();
+    let columns = Tensor::<1, Int>::arange(0..len as i64, &mask.device());
+    let distance = columns.clone().reshape([1, 1, len, 1]) - columns.reshape([1, 1, 1, len]);
+    let near = distance.abs().lower_equal_elem(reach.min(len) as i64);
+    let tokens = mask.reshape([batch, 1, 1, len]);
+    let square = [batch, 1, len, len];
+    bias(near.expand(square).bool_and(tokens.expand(square)))
+}
+
 /// Queries are the last `len` of the positions in `mask [B, S]` (true = token) and see tokens up to themselves; with a
 /// `window` only that many keys, themselves included. → `[B, 1, len, S]`
 pub fn causal_bias(mask: Tensor<2, Bool>, len: usize, window: Option<usize>) -> Tensor<4> {
@@ -104,6 +116,17 @@ mod tests {
         assert_eq!(
             visible(padding_bias(mask([true, true, false, false]))),
             [1, 1, 0, 0]
+        );
+    }
+
+    #[test]
+    fn local_masks_padding_and_what_is_out_of_reach() {
+        let mask = mask([false, true, true, true]);
+        let want = [0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 0, 0, 1, 1];
+        assert_eq!(visible(local_bias(mask.clone(), 1)), want);
+        assert_eq!(
+            visible(local_bias(mask, usize::MAX)),
+            [0, 1, 1, 1].repeat(4)
         );
     }
 

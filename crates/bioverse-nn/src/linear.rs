@@ -30,14 +30,23 @@ impl Linear {
         bias: bool,
         device: &Device,
     ) -> Result<Self> {
-        let weight = w.transposed(&format!("{name}.weight"), [d_in, d_out], device)?;
+        let (weight, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
+        let bias = bias.then_some(bias_name.as_str());
+        Self::load_parts(w, &weight, bias, [d_in, d_out], device)
+    }
+
+    /// Reads a layer whose parameters do not end in `.weight` and `.bias`, such as PyTorch's `in_proj_weight`.
+    pub fn load_parts(
+        w: &Weights,
+        weight: &str,
+        bias: Option<&str>,
+        [d_in, d_out]: [usize; 2],
+        device: &Device,
+    ) -> Result<Self> {
+        let weight = w.transposed(weight, [d_in, d_out], device)?;
         let bias = match bias {
-            true => Some(parameter(w.tensor(
-                &format!("{name}.bias"),
-                [d_out],
-                device,
-            )?)),
-            false => None,
+            Some(name) => Some(parameter(w.tensor(name, [d_out], device)?)),
+            None => None,
         };
         Ok(Self {
             weight: parameter(weight),

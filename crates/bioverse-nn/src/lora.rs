@@ -3,7 +3,8 @@
 //! The path never composes the dense product, so a step costs what its two thin matrices cost. Files are the business
 //! of the adapter module.
 
-use std::path::Path;
+mod config;
+mod selection;
 
 use burn::{
     module::Param,
@@ -11,54 +12,11 @@ use burn::{
     prelude::*,
     tensor::Distribution,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::adapter::read_config;
-use crate::error::Result;
 use crate::params::parameter;
 
-/// `adapter_config.json`, PEFT names; unknown keys of a file are ignored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LoraConfig {
-    /// Rank.
-    pub r: usize,
-    /// Numerator of the scale `lora_alpha / r`.
-    pub lora_alpha: f64,
-    /// Dropout on the side path's input while training.
-    #[serde(default)]
-    pub lora_dropout: f64,
-    /// Module-name suffixes, or `["all-linear"]`.
-    pub target_modules: Vec<String>,
-    /// Scale by `lora_alpha / sqrt(r)`.
-    #[serde(default)]
-    pub use_rslora: bool,
-}
-
-impl LoraConfig {
-    /// Reads `dir/adapter_config.json`; refuses kinds of adapters that would silently compute something else.
-    pub fn load(dir: &Path) -> Result<Self> {
-        read_config(dir)
-    }
-
-    /// The factor on the side path.
-    pub fn scaling(&self) -> f64 {
-        let r = self.r as f64;
-        match self.use_rslora {
-            true => self.lora_alpha / r.sqrt(),
-            false => self.lora_alpha / r,
-        }
-    }
-
-    /// Whether the linear layer at the dotted `path` gets an adapter.
-    pub(crate) fn targets(&self, path: &str) -> bool {
-        self.target_modules.iter().any(|target| {
-            target == ALL_LINEAR
-                || path
-                    .strip_suffix(target.as_str())
-                    .is_some_and(|p| p.is_empty() || p.ends_with('.'))
-        })
-    }
-}
+pub use config::{LoraConfig, Modules, Patterns};
+pub(crate) use selection::{Rank, Selection};
 
 /// PEFT's word for every linear layer but the head.
 pub(crate) const ALL_LINEAR: &str = "all-linear";
@@ -72,30 +30,31 @@ pub struct Lora {
     pub lora_b: Param<Tensor<2>>,
     /// Dropout on the input.
     pub dropout: Dropout,
-    /// `lora_alpha / r`.
+    /// `lora_alpha / r`, or over the root of `r`.
     #[module(skip)]
     pub scaling: f64,
 }
 
 impl Lora {
     /// Fresh: `A` Kaiming-uniform with `a = sqrt(5)`, that is within `±1/sqrt(d_in)`; `B` zero.
-    pub(crate) fn init(config: &LoraConfig, [d_in, d_out]: [usize; 2], device: &Device) -> Self {
+    pub(crate) fn init(
+        rank: Rank,
+        dropout: f64,
+        [d_in, d_out]: [usize; 2],
+        device: &Device,
+    ) -> Self {
         let bound = (d_in as f64).powf(-0.5);
-        let a = Tensor::random(
-            [d_in, config.r],
-            Distribution::Uniform(-bound, bound),
-            device,
-        );
-        Self::new(config, a, Tensor::zeros([config.r, d_out], device))
+        let a = Tensor::random([d_in, rank.r], Distribution::Uniform(-bound, bound), device);
+        Self::new(rank, dropout, a, Tensor::zeros([rank.r, d_out], device))
     }
 
     /// From values; trainable exactly if they live on an autodiff device.
-    pub(crate) fn new(config: &LoraConfig, lora_a: Tensor<2>, lora_b: Tensor<2>) -> Self {
+    pub(crate) fn new(rank: Rank, dropout: f64, lora_a: Tensor<2>, lora_b: Tensor<2>) -> Self {
         Self {
             lora_a: parameter(lora_a),
             lora_b: parameter(lora_b),
-            dropout: DropoutConfig::new(config.lora_dropout).init(),
-            scaling: config.scaling(),
+            dropout: DropoutConfig::new(dropout).init(),
+            scaling: rank.scaling,
         }
     }
 

@@ -55,8 +55,8 @@ impl RmsNorm {
 pub struct LayerNorm {
     /// `[d_model]`.
     pub weight: Param<Tensor<1>>,
-    /// `[d_model]`.
-    pub bias: Param<Tensor<1>>,
+    /// `[d_model]`; ModernBERT has none.
+    pub bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     eps: f64,
 }
@@ -77,7 +77,23 @@ impl LayerNorm {
         let read = |part: &str| w.tensor(&format!("{name}.{part}"), [d_model], device);
         Ok(Self {
             weight: parameter(read(weight)?),
-            bias: parameter(read(bias)?),
+            bias: Some(parameter(read(bias)?)),
+            eps,
+        })
+    }
+
+    /// Reads `{name}.weight` of a norm that has no bias.
+    pub fn load_without_bias(
+        w: &Weights,
+        name: &str,
+        d_model: usize,
+        eps: f64,
+        device: &Device,
+    ) -> Result<Self> {
+        let weight = w.tensor(&format!("{name}.weight"), [d_model], device)?;
+        Ok(Self {
+            weight: parameter(weight),
+            bias: None,
             eps,
         })
     }
@@ -85,16 +101,24 @@ impl LayerNorm {
     /// Fresh: ones and zeros.
     pub fn init(d_model: usize, eps: f64, device: &Device) -> Self {
         Self {
+            bias: Some(parameter(Tensor::zeros([d_model], device))),
+            ..Self::init_without_bias(d_model, eps, device)
+        }
+    }
+
+    /// Fresh: ones, and no bias.
+    pub fn init_without_bias(d_model: usize, eps: f64, device: &Device) -> Self {
+        Self {
             weight: parameter(Tensor::ones([d_model], device)),
-            bias: parameter(Tensor::zeros([d_model], device)),
+            bias: None,
             eps,
         }
     }
 
     /// `[…, d_model] → […, d_model]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        burn::tensor::module::layer_norm(x, weight, Some(bias), self.eps)
+        let bias = self.bias.as_ref().map(Param::val);
+        burn::tensor::module::layer_norm(x, self.weight.val(), bias, self.eps)
     }
 }
 

@@ -49,7 +49,7 @@ pub fn load_params<M: Module>(
 }
 
 /// Every float parameter under its path as files hold it: linear weights turned to `[out, in]`, adapters left out.
-pub(crate) fn stored_params<M: Module>(module: &M) -> Vec<(String, TensorData)> {
+pub fn stored_params<M: Module>(module: &M) -> Vec<(String, TensorData)> {
     let mut exporter = Exporter::default();
     module.visit(&mut exporter);
     exporter.found

@@ -9,9 +9,9 @@ use crate::config::{DecoderConfig, RopeScaling};
 /// Angles of one batch, shared by all layers.
 #[derive(Debug, Clone)]
 pub struct Rotary {
-    /// `[B, 1, T, head_dim]`.
+    /// `[B or 1, 1, T, head_dim]`.
     cos: Tensor<4>,
-    /// `[B, 1, T, head_dim]`.
+    /// `[B or 1, 1, T, head_dim]`.
     sin: Tensor<4>,
     /// `[head_dim, head_dim]`: `x · half_turn = (-x₂, x₁)`.
     half_turn: Tensor<2>,
@@ -20,8 +20,17 @@ pub struct Rotary {
 impl Rotary {
     /// Angles for `position_ids [B, T]`.
     pub fn new(config: &DecoderConfig, position_ids: Tensor<2, Int>) -> Self {
+        Self::turning(frequencies(config), position_ids)
+    }
+
+    /// Angles for columns `0..len` of any batch, from `head_dim / 2` frequencies in radians per position.
+    pub fn columns(frequencies: Vec<f32>, len: usize, device: &Device) -> Self {
+        let positions = Tensor::<1, Int>::arange(0..len as i64, device);
+        Self::turning(frequencies, positions.unsqueeze())
+    }
+
+    fn turning(frequencies: Vec<f32>, position_ids: Tensor<2, Int>) -> Self {
         let device = position_ids.device().inner();
-        let frequencies = frequencies(config);
         let half = frequencies.len();
         let frequencies = Tensor::<1>::from_data(TensorData::new(frequencies, [half]), &device);
         let [batch, len] = position_ids.dims();
@@ -59,11 +68,19 @@ fn half_turn(half: usize, device: &Device) -> Tensor<2> {
 
 /// `head_dim / 2` frequencies in radians per position, scaled as the configuration says.
 fn frequencies(config: &DecoderConfig) -> Vec<f32> {
-    let plain = |i: usize| config.rope_theta.powf(-(i as f64) / config.head_dim as f64);
-    (0..config.head_dim)
-        .step_by(2)
-        .map(|i| scaled(plain(i), config.rope_scaling) as f32)
+    unscaled(config.rope_theta, config.head_dim)
+        .map(|frequency| scaled(frequency, config.rope_scaling) as f32)
         .collect()
+}
+
+/// `head_dim / 2` frequencies in radians per position: `theta^(-2i / head_dim)`.
+pub fn plain_frequencies(theta: f64, head_dim: usize) -> Vec<f32> {
+    unscaled(theta, head_dim).map(|f| f as f32).collect()
+}
+
+fn unscaled(theta: f64, head_dim: usize) -> impl Iterator<Item = f64> {
+    let one = move |i: usize| theta.powf(-(i as f64) / head_dim as f64);
+    (0..head_dim).step_by(2).map(one)
 }
 
 fn scaled(frequency: f64, scaling: RopeScaling) -> f64 {
@@ -125,6 +142,19 @@ mod tests {
             got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-6),
             "{got:?} {want:?}"
         );
+    }
+
+    #[test]
+    fn frequencies_fall_from_one_by_powers_of_the_base() {
+        assert_eq!(plain_frequencies(16.0, 4), [1.0, 0.25]);
+        let device = Device::flex();
+        let columns = Rotary::columns(vec![1.0, 0.25], 3, &device);
+        let angles: Vec<f32> = columns.sin.into_data().try_to_vec().unwrap();
+        let want = [
+            0.0f32, 0.0, 0.0, 0.0, 1.0, 0.25, 1.0, 0.25, 2.0, 0.5, 2.0, 0.5,
+        ]
+        .map(f32::sin);
+        assert!(angles.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6));
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! `tokenizer.json`, special tokens and the chat template.
+//! The tokenizer of a folder (`tokenizer.json`, or the vocabulary files of RoBERTa, ESM-2 and BERT), its special tokens and
+//! the chat template.
 //!
 //! It reads a folder and turns text into ids and back. It does not know which model the ids are for.
 
 mod files;
+mod settings;
+mod vocabulary;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::chat::ChatTemplate;
 use crate::error::{Error, Result};
@@ -16,14 +19,36 @@ pub struct Tokenizer {
     bos: Option<u32>,
     eos: Option<u32>,
     pad: Option<u32>,
+    unk: Option<u32>,
+    max_length: Option<usize>,
     chat_template: Option<ChatTemplate>,
 }
 
+/// Two texts in one row of ids, as a model for sentence pairs reads them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// `[CLS] A [SEP] B [SEP]`.
+    pub ids: Vec<u32>,
+    /// 0 up to the end of A, 1 from there on; as long as `ids`.
+    pub token_type_ids: Vec<u32>,
+}
+
 impl Tokenizer {
-    /// Reads `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja`, `special_tokens_map.json` (all but the first
-    /// optional). A folder of RoBERTa style may have `vocab.json` and `merges.txt` in place of `tokenizer.json`.
+    /// Reads the tokenizer of a Hugging Face folder: `tokenizer.json`; where there is none, `vocab.json` with `merges.txt`
+    /// (RoBERTa), or `vocab.txt` (ESM-2 and BERT, told apart by `tokenizer_class`, else `model_type`, else by the tokens).
+    /// `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `chat_template.jinja` are read where they
+    /// are.
+    ///
+    /// ```no_run
+    /// let tokenizer = bioverse_nn::Tokenizer::load("models/esm2_t6_8M_UR50D".as_ref())?;
+    /// assert_eq!(tokenizer.encode_with_special("MKT")?, [0, 20, 15, 11, 2]);
+    /// # Ok::<(), bioverse_nn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Names the file that is missing, broken or of an unknown kind.
     pub fn load(dir: &Path) -> Result<Self> {
-        let mut settings = files::Settings::read(dir)?;
+        let mut settings = settings::Settings::read(dir)?;
         let mut inner = files::tokenizer(dir, &mut settings)?;
         // Saved truncation and padding are habits of one training script; here they would silently change every id list.
         inner.with_padding(None);
@@ -37,6 +62,7 @@ impl Tokenizer {
                 .and_then(|token| inner.token_to_id(token))
         };
         let (bos, eos, pad) = (id("bos_token"), id("eos_token"), id("pad_token"));
+        let unk = id("unk_token");
         let chat_template = settings
             .chat_template
             .as_deref()
@@ -48,8 +74,16 @@ impl Tokenizer {
             bos,
             eos,
             pad: pad.or(eos),
+            unk,
+            max_length: settings.max_length,
             chat_template,
         })
+    }
+
+    /// The files of `dir` that decide which ids a text gets, of those that are there: `tokenizer.json` alone, or the
+    /// vocabulary files with what stands beside them.
+    pub fn files(dir: &Path) -> Vec<PathBuf> {
+        files::found(dir)
     }
 
     /// Ids of `text`; special tokens written in the text are recognised, none are added.
@@ -60,6 +94,20 @@ impl Tokenizer {
     /// Ids of `text` with the tokenizer's own special tokens around it (`<s> … </s>`).
     pub fn encode_with_special(&self, text: &str) -> Result<Vec<u32>> {
         self.ids(text, true)
+    }
+
+    /// Ids and token types of two texts, with the tokenizer's own special tokens around and between them.
+    pub fn encode_pair(&self, first: &str, second: &str) -> Result<Pair> {
+        let encoding = self.inner.encode_fast((first, second), true);
+        let encoding = encoding.map_err(|error| {
+            Error::Text(format!(
+                "{first:?} and {second:?} cannot be tokenised: {error}"
+            ))
+        })?;
+        Ok(Pair {
+            ids: encoding.get_ids().to_vec(),
+            token_type_ids: encoding.get_type_ids().to_vec(),
+        })
     }
 
     fn ids(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
@@ -117,6 +165,17 @@ impl Tokenizer {
         self.pad
     }
 
+    /// What stands for text that the vocabulary does not have.
+    pub fn unk(&self) -> Option<u32> {
+        self.unk
+    }
+
+    /// The longest row, special tokens included, that the folder says its model takes; `None` where it says nothing, or
+    /// that there is no limit. Nothing is cut here.
+    pub fn max_length(&self) -> Option<usize> {
+        self.max_length
+    }
+
     /// The chat template; `None` for a base model.
     pub fn chat_template(&self) -> Option<&ChatTemplate> {
         self.chat_template.as_ref()
@@ -124,155 +183,4 @@ impl Tokenizer {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-    use crate::chat::ChatMessage;
-
-    /// A folder whose byte-level BPE knows the letters a–f, the space mark and two merges.
-    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            std::fs::write(dir.path().join(name), text).unwrap();
-        }
-        dir
-    }
-
-    const VOCAB: &str = r#"{"<s>":0,"<pad>":1,"</s>":2,"<unk>":3,"<mask>":4,"a":5,"b":6,"c":7,"Ġ":8,"ab":9,"abc":10}"#;
-    const MERGES: &str = "#version: 0.2\na b\nab c\n";
-
-    #[test]
-    fn a_vocabulary_with_merges_becomes_a_roberta_tokenizer() {
-        let dir = folder(&[("vocab.json", VOCAB), ("merges.txt", MERGES)]);
-        let tokenizer = Tokenizer::load(dir.path()).unwrap();
-        assert_eq!(tokenizer.encode("abcab c").unwrap(), [10, 9, 8, 7]);
-        assert_eq!(tokenizer.encode_with_special("ab").unwrap(), [0, 9, 2]);
-        assert_eq!(tokenizer.encode("a<mask>b").unwrap(), [5, 4, 6]);
-        assert_eq!(tokenizer.decode(&[0, 10, 8, 7, 2]).unwrap(), "abc c");
-        assert_eq!(
-            tokenizer.decode_with_special(&[0, 10, 2]).unwrap(),
-            "<s>abc</s>"
-        );
-        assert_eq!(tokenizer.tokens(&[9, 999]), ["ab", ""]);
-        assert_eq!(
-            (tokenizer.bos(), tokenizer.eos(), tokenizer.pad()),
-            (Some(0), Some(2), Some(1))
-        );
-        assert_eq!(tokenizer.vocab_size(), 11);
-        assert!(tokenizer.chat_template().is_none());
-    }
-
-    #[test]
-    fn added_tokens_keep_their_ids() {
-        let dir = folder(&[
-            ("vocab.json", VOCAB),
-            ("merges.txt", MERGES),
-            ("added_tokens.json", r#"{"<z>": 12, "<y>": 11}"#),
-        ]);
-        let tokenizer = Tokenizer::load(dir.path()).unwrap();
-        assert_eq!(tokenizer.encode("a<z><y>").unwrap(), [5, 12, 11]);
-    }
-
-    #[test]
-    fn special_tokens_may_be_objects_and_pad_falls_back_to_eos() {
-        let dir = folder(&[("vocab.json", VOCAB), ("merges.txt", MERGES)]);
-        let inner = Tokenizer::load(dir.path()).unwrap().inner;
-        let dir = folder(&[
-            (
-                "special_tokens_map.json",
-                r#"{"eos_token":"</s>","pad_token":"<nowhere>"}"#,
-            ),
-            (
-                "tokenizer_config.json",
-                r#"{"bos_token":{"content":"<s>","lstrip":false},"eos_token":null}"#,
-            ),
-        ]);
-        inner
-            .save(dir.path().join("tokenizer.json"), false)
-            .unwrap();
-        let tokenizer = Tokenizer::load(dir.path()).unwrap();
-        let ids = (tokenizer.bos(), tokenizer.eos(), tokenizer.pad());
-        assert_eq!(ids, (Some(0), Some(2), Some(2)));
-    }
-
-    #[test]
-    fn saved_truncation_and_padding_are_ignored() {
-        let dir = folder(&[("vocab.json", VOCAB), ("merges.txt", MERGES)]);
-        let mut inner = Tokenizer::load(dir.path()).unwrap().inner;
-        let short = tokenizers::TruncationParams {
-            max_length: 3,
-            ..Default::default()
-        };
-        inner.with_truncation(Some(short)).unwrap();
-        inner.with_padding(Some(tokenizers::PaddingParams {
-            strategy: tokenizers::PaddingStrategy::Fixed(9),
-            ..Default::default()
-        }));
-        inner
-            .save(dir.path().join("tokenizer.json"), false)
-            .unwrap();
-        let tokenizer = Tokenizer::load(dir.path()).unwrap();
-        assert_eq!(
-            tokenizer.encode_with_special("cabc").unwrap(),
-            [0, 7, 10, 2]
-        );
-    }
-
-    #[test]
-    fn templates_are_found_in_all_three_places() {
-        let base = [("vocab.json", VOCAB), ("merges.txt", MERGES)];
-        let say = |extra: &[(&str, &str)]| {
-            let dir = folder(&[&base[..], extra].concat());
-            let tokenizer = Tokenizer::load(dir.path()).unwrap();
-            tokenizer
-                .chat_template()
-                .unwrap()
-                .render(&[ChatMessage::new("user", "x")], false)
-                .unwrap()
-        };
-        assert_eq!(
-            say(&[(
-                "tokenizer_config.json",
-                r#"{"chat_template":"1{{ eos_token }}"}"#
-            )]),
-            "1</s>"
-        );
-        let list = r#"{"chat_template":[{"name":"tool_use","template":"no"},{"name":"default","template":"2"}]}"#;
-        assert_eq!(say(&[("tokenizer_config.json", list)]), "2");
-        assert_eq!(
-            say(&[
-                ("tokenizer_config.json", r#"{"chat_template":"1"}"#),
-                ("chat_template.jinja", "3")
-            ]),
-            "3"
-        );
-    }
-
-    #[test]
-    fn what_is_missing_or_broken_is_named() {
-        let dir = folder(&[]);
-        let error = Tokenizer::load(dir.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("tokenizer.json") && error.contains(dir.path().to_str().unwrap()),
-            "{error}"
-        );
-        let dir = folder(&[("tokenizer.json", "{}")]);
-        assert!(
-            Tokenizer::load(dir.path())
-                .unwrap_err()
-                .to_string()
-                .contains("tokenizer.json")
-        );
-        let dir = folder(&[
-            ("vocab.json", VOCAB),
-            ("merges.txt", MERGES),
-            ("tokenizer_config.json", "["),
-        ]);
-        assert!(
-            Tokenizer::load(dir.path())
-                .unwrap_err()
-                .to_string()
-                .contains("tokenizer_config.json")
-        );
-    }
-}
+mod tests;

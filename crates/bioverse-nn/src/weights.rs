@@ -1,9 +1,15 @@
-//! Safetensors by parameter name.
+//! Weights by parameter name, whatever file they are in.
 //!
-//! Reads single and sharded files, f32, f16 and bf16. Knows no model: names and shapes come from the caller.
+//! Reads safetensors and PyTorch checkpoints, single and sharded. Knows no model: names and shapes come from the caller.
 
+mod checkpoint;
+mod classes;
+mod files;
+mod probe;
 mod save;
+mod write;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,22 +17,34 @@ use std::path::{Path, PathBuf};
 use burn::prelude::*;
 use half::{bf16, f16};
 use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 
 use crate::error::{Error, Result};
 
+pub use probe::Audit;
+pub use safetensors::Dtype;
 pub use save::{StoredDtype, save_safetensors};
+pub use write::{Outgoing, SHARD_BYTES, save_model};
+pub(crate) use write::{encode_floats, fits};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
-
-/// The tensors of one Hugging Face folder (single or sharded), memory-mapped, converted to f32 when asked for.
+/// The tensors of one Hugging Face folder (single or sharded), converted to f32 when asked for. Safetensors are
+/// memory-mapped; of a PyTorch checkpoint each tensor is read when it is asked for. No pickled code is ever run.
 #[derive(Debug)]
 pub struct Weights {
     /// What errors name when a tensor is nowhere: the folder or the only file.
     root: PathBuf,
-    files: Vec<(PathBuf, Mmap)>,
+    files: Vec<(PathBuf, Source)>,
     entries: BTreeMap<String, Entry>,
+    /// Set: tensors are zeros, and what is asked for is written down.
+    probe: Option<probe::Probe>,
+}
+
+/// The bytes of one file.
+#[derive(Debug)]
+enum Source {
+    Mapped(Mmap),
+    /// By the name that the entry has.
+    Checkpoint(BTreeMap<String, pytorch_reader::Tensor>),
 }
 
 /// Where one tensor lies.
@@ -35,44 +53,70 @@ struct Entry {
     file: usize,
     dtype: Dtype,
     shape: Vec<usize>,
+    /// In a mapped file; unused for a checkpoint.
     bytes: std::ops::Range<usize>,
 }
 
 impl Weights {
-    /// `dir/model.safetensors`, or the shards named by `dir/model.safetensors.index.json`.
+    /// The weights of a folder: `model.safetensors`, else the shards named by `model.safetensors.index.json`, else
+    /// `pytorch_model.bin` or the shards of its index, else the only `*.pt` or `*.pth` file.
     pub fn open(dir: &Path) -> Result<Self> {
-        let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
-        let mut weights = Self {
-            root: dir.to_path_buf(),
-            files: Vec::new(),
-            entries: BTreeMap::new(),
-        };
-        if single.is_file() {
-            weights.add(&single)?;
-        } else if index.is_file() {
-            let promised = read_index(&index)?;
-            let mut shards: Vec<&String> = promised.values().collect();
-            shards.sort();
-            shards.dedup();
-            for shard in shards {
-                weights.add(&shard_path(dir, &index, shard)?)?;
+        let mut weights = Self::empty(dir);
+        match files::find(dir)? {
+            files::Found::Single(file) => weights.add(&file)?,
+            files::Found::Sharded { index, promised } => {
+                for shard in files::shards(&index, &promised)? {
+                    weights.add(&shard)?;
+                }
+                weights.check_promises(&index, &promised)?;
             }
-            weights.check_promises(&index, &promised)?;
-        } else {
-            return Err(Error::format(dir, missing_weights(dir)));
         }
         Ok(weights)
     }
 
-    /// One safetensors file.
+    /// The files that [`open`](Self::open) reads, the index of shards among them, of those that are there. Nothing is said
+    /// about what is wrong with a folder; opening it does that.
+    pub fn files(dir: &Path) -> Vec<PathBuf> {
+        match files::find(dir) {
+            Ok(files::Found::Single(file)) => vec![file],
+            Ok(files::Found::Sharded { index, promised }) => {
+                let shards = files::shards(&index, &promised).unwrap_or_default();
+                shards.into_iter().chain([index]).collect()
+            }
+            Err(_) => vec![],
+        }
+    }
+
+    /// One file: `.bin`, `.pt`, `.pth` and `.ckpt` are PyTorch checkpoints, anything else is safetensors.
     pub fn open_file(file: &Path) -> Result<Self> {
-        let mut weights = Self {
-            root: file.to_path_buf(),
-            files: Vec::new(),
-            entries: BTreeMap::new(),
-        };
+        let mut weights = Self::empty(file);
         weights.add(file)?;
         Ok(weights)
+    }
+
+    fn empty(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+            files: Vec::new(),
+            entries: BTreeMap::new(),
+            probe: None,
+        }
+    }
+
+    /// Answers every request with zeros from now on and takes it down for [`audit`](Self::audit).
+    pub(crate) fn probing(self) -> Self {
+        Self {
+            probe: Some(probe::Probe::default()),
+            ..self
+        }
+    }
+
+    /// What was asked for since [`probing`](Self::probing), beside what there is.
+    pub(crate) fn audit(&self) -> Audit {
+        match &self.probe {
+            Some(probe) => probe.audit(self.entries.keys()),
+            None => Audit::default(),
+        }
     }
 
     /// All tensor names, sorted.
@@ -83,6 +127,21 @@ impl Weights {
     /// Whether the tensor exists.
     pub fn contains(&self, name: &str) -> bool {
         self.entries.contains_key(name)
+    }
+
+    /// How a tensor is stored, in the words of safetensors (`F32`, `BF16`, `I64`).
+    pub fn dtype(&self, name: &str) -> Result<String> {
+        Ok(self.entry(name)?.dtype.to_string())
+    }
+
+    /// Stored element type of a tensor.
+    pub fn element(&self, name: &str) -> Result<Dtype> {
+        Ok(self.entry(name)?.dtype)
+    }
+
+    /// The tensor's bytes as stored: little-endian, row-major, of the stored shape.
+    pub fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
+        self.stored(name, self.entry(name)?)
     }
 
     /// Stored shape of a tensor.
@@ -106,7 +165,10 @@ impl Weights {
         shape: [usize; D],
         device: &Device,
     ) -> Result<Tensor<D>> {
-        let values = self.checked(name, &shape)?;
+        if self.probed(name, &shape) {
+            return Ok(Tensor::zeros(shape, device));
+        }
+        let values = self.values(name, &shape)?;
         Ok(Tensor::from_data(TensorData::new(values, shape), device))
     }
 
@@ -117,7 +179,10 @@ impl Weights {
         [d_in, d_out]: [usize; 2],
         device: &Device,
     ) -> Result<Tensor<2>> {
-        let values = self.checked(name, &[d_out, d_in])?;
+        if self.probed(name, &[d_out, d_in]) {
+            return Ok(Tensor::zeros([d_in, d_out], device));
+        }
+        let values = self.values(name, &[d_out, d_in])?;
         let values = transpose(&values, d_out, d_in);
         Ok(Tensor::from_data(
             TensorData::new(values, [d_in, d_out]),
@@ -125,33 +190,71 @@ impl Weights {
         ))
     }
 
+    /// Takes down a request when probing; says whether it did.
+    fn probed(&self, name: &str, expected: &[usize]) -> bool {
+        let Some(probe) = &self.probe else {
+            return false;
+        };
+        let found = self.entries.get(name).map(|entry| entry.shape.as_slice());
+        probe.note(name, expected, found);
+        true
+    }
+
     fn add(&mut self, path: &Path) -> Result<()> {
+        match checkpoint::is_one(path) {
+            true => self.add_checkpoint(path),
+            false => self.add_safetensors(path),
+        }
+    }
+
+    fn add_safetensors(&mut self, path: &Path) -> Result<()> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         // SAFETY: the mapping is only read. Writers of this crate replace files by renaming and never change one in
         // place, so the mapped bytes stay what was validated here.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
         let (header, metadata) =
-            SafeTensors::read_metadata(&map).map_err(|e| Error::format(path, damaged(&e)))?;
+            SafeTensors::read_metadata(&map).map_err(|e| Error::format(path, damaged(&map, &e)))?;
         let start = header + size_of::<u64>();
-        let index = self.files.len();
+        files::refuse_twice(path, map.get(size_of::<u64>()..start).unwrap_or_default())?;
         for (name, info) in metadata.tensors() {
             let entry = Entry {
-                file: index,
+                file: self.files.len(),
                 dtype: info.dtype,
                 shape: info.shape.clone(),
                 bytes: start + info.data_offsets.0..start + info.data_offsets.1,
             };
-            if let Some(other) = self.entries.get(&name) {
-                let other = self.files[other.file].0.display();
-                return Err(tensor_error(
-                    path,
-                    &name,
-                    format!("is also in {other}; one of the shards is from another model"),
-                ));
-            }
-            self.entries.insert(name, entry);
+            self.enter(path, name, entry)?;
         }
-        self.files.push((path.to_path_buf(), map));
+        self.files.push((path.to_path_buf(), Source::Mapped(map)));
+        Ok(())
+    }
+
+    fn add_checkpoint(&mut self, path: &Path) -> Result<()> {
+        let tensors = checkpoint::open(path)?;
+        for (name, tensor) in &tensors {
+            let entry = Entry {
+                file: self.files.len(),
+                dtype: checkpoint::dtype(tensor.dtype()),
+                shape: tensor.shape().to_vec(),
+                bytes: 0..0,
+            };
+            self.enter(path, name.clone(), entry)?;
+        }
+        self.files
+            .push((path.to_path_buf(), Source::Checkpoint(tensors)));
+        Ok(())
+    }
+
+    fn enter(&mut self, path: &Path, name: String, entry: Entry) -> Result<()> {
+        if let Some(other) = self.entries.get(&name) {
+            let other = self.files[other.file].0.display();
+            return Err(tensor_error(
+                path,
+                &name,
+                format!("is also in {other}; one of the shards is from another model"),
+            ));
+        }
+        self.entries.insert(name, entry);
         Ok(())
     }
 
@@ -187,7 +290,8 @@ impl Weights {
         }
     }
 
-    fn checked(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>> {
+    /// The values as f32; refuses another shape than `expected`.
+    pub(crate) fn values(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>> {
         let entry = self.entry(name)?;
         if entry.shape != expected {
             let problem = format!("expected shape {expected:?}, found {:?}", entry.shape);
@@ -197,17 +301,47 @@ impl Weights {
     }
 
     fn floats(&self, name: &str, entry: &Entry) -> Result<Vec<f32>> {
-        let (path, map) = &self.files[entry.file];
-        let bytes = &map[entry.bytes.clone()];
-        Ok(match entry.dtype {
-            Dtype::F32 => decode(bytes, f32::from_le_bytes),
-            Dtype::F16 => decode(bytes, |b| f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => decode(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-            other => {
-                let problem = format!("is stored as {other}; only F32, F16 and BF16 are read");
-                return Err(tensor_error(path, name, problem));
+        let path = &self.files[entry.file].0;
+        let bytes = self.stored(name, entry)?;
+        match is_float(entry.dtype) {
+            true => Ok(decode_floats(&bytes, entry.dtype)),
+            false => {
+                let found = entry.dtype;
+                let problem = format!("is stored as {found}; only F64, F32, F16 and BF16 are read");
+                Err(tensor_error(path, name, problem))
             }
-        })
+        }
+    }
+
+    fn stored(&self, name: &str, entry: &Entry) -> Result<Cow<'_, [u8]>> {
+        let (path, source) = &self.files[entry.file];
+        match source {
+            Source::Mapped(map) => Ok(Cow::Borrowed(&map[entry.bytes.clone()])),
+            Source::Checkpoint(tensors) => {
+                let read = tensors
+                    .get(name)
+                    .map(|tensor| checkpoint::read(path, tensor));
+                let read = read.unwrap_or_else(|| Err("is not there any more".to_owned()));
+                read.map(Cow::Owned)
+                    .map_err(|problem| tensor_error(path, name, problem))
+            }
+        }
+    }
+}
+
+/// Whether values of this type are read as f32.
+pub(crate) fn is_float(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64)
+}
+
+/// Stored floats as f32; nothing for a type that is not [`is_float`].
+pub(crate) fn decode_floats(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
+    match dtype {
+        Dtype::F32 => decode(bytes, f32::from_le_bytes),
+        Dtype::F16 => decode(bytes, |b| f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => decode(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+        Dtype::F64 => decode(bytes, |b| f64::from_le_bytes(b) as f32),
+        _ => Vec::new(),
     }
 }
 
@@ -240,45 +374,17 @@ fn tensor_error(path: &Path, name: &str, problem: String) -> Error {
     }
 }
 
-fn damaged(error: &safetensors::SafeTensorError) -> String {
+fn damaged(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
+    let length = bytes.first_chunk().map(|b| u64::from_le_bytes(*b));
+    let header = length
+        .and_then(|length| usize::try_from(length).ok())
+        .and_then(|length| bytes.get(size_of::<u64>()..size_of::<u64>().checked_add(length)?));
+    if header.is_some_and(|header| header.ends_with(&[0])) {
+        return "has a header padded with NUL bytes, which the format does not allow (spaces are); load it in Python and \
+                save it again with `safetensors.torch.save_file`"
+            .to_owned();
+    }
     format!("is truncated or not a safetensors file ({error}); download it again")
-}
-
-fn missing_weights(dir: &Path) -> String {
-    if !dir.is_dir() {
-        return "is not a folder; give the path of a Hugging Face model folder".to_owned();
-    }
-    if dir.join("pytorch_model.bin").is_file() {
-        return format!("holds pytorch_model.bin but no {SINGLE}; convert it to safetensors first");
-    }
-    format!("holds neither {SINGLE} nor {INDEX}; is the download complete?")
-}
-
-fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-    let index: Index =
-        serde_json::from_str(&text).map_err(|e| Error::format(path, e.to_string()))?;
-    Ok(index.weight_map)
-}
-
-/// Shards lie beside their index; a name that leads elsewhere is refused.
-fn shard_path(dir: &Path, index: &Path, shard: &str) -> Result<PathBuf> {
-    if Path::new(shard).file_name() != Some(std::ffi::OsStr::new(shard)) {
-        return Err(Error::format(
-            index,
-            format!("`{shard}` is not a file name"),
-        ));
-    }
-    let path = dir.join(shard);
-    if !path.is_file() {
-        let problem = format!("names the shard {shard}, which is not there; download it again");
-        return Err(Error::format(index, problem));
-    }
-    Ok(path)
 }
 
 #[cfg(test)]

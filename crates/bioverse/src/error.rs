@@ -39,6 +39,15 @@ pub enum Error {
     Nn(bioverse_nn::Error),
 }
 
+impl From<bioverse_formats::Error> for Error {
+    fn from(error: bioverse_formats::Error) -> Self {
+        match error {
+            bioverse_formats::Error::Io { path, source } => Self::Io { path, source },
+            other => Self::Input(other.to_string()),
+        }
+    }
+}
+
 impl From<bioverse_nn::Error> for Error {
     fn from(error: bioverse_nn::Error) -> Self {
         match error {

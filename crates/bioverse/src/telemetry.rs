@@ -83,7 +83,25 @@ pub struct Progress {
     /// Position when this run began: a resumed one starts in the middle.
     first: Option<usize>,
     position: usize,
+    unit: Unit,
     sink: Sink,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Things,
+    Bytes,
+}
+
+impl Unit {
+    /// A number of them as people read it.
+    fn show(self, n: f64) -> String {
+        match self {
+            Self::Things => format!("{n:.0}"),
+            Self::Bytes => indicatif::DecimalBytes(n as u64).to_string(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -98,9 +116,18 @@ const QUIET: Duration = Duration::from_secs(10);
 impl Progress {
     /// `label` names the work, `total` its length.
     pub fn new(label: &str, total: usize) -> Self {
+        Self::of(Unit::Things, label, total)
+    }
+
+    /// As [`new`](Self::new), counting bytes.
+    pub fn bytes(label: &str, total: u64) -> Self {
+        Self::of(Unit::Bytes, label, total as usize)
+    }
+
+    fn of(unit: Unit, label: &str, total: usize) -> Self {
         let start = Instant::now();
         let sink = if std::io::stderr().is_terminal() {
-            Sink::Bar(bar(label, total))
+            Sink::Bar(bar(unit, label, total))
         } else {
             Sink::Lines { last: start }
         };
@@ -110,6 +137,7 @@ impl Progress {
             start,
             first: None,
             position: 0,
+            unit,
             sink,
         }
     }
@@ -129,10 +157,9 @@ impl Progress {
             Sink::Lines { last } if last.elapsed() >= QUIET => {
                 *last = Instant::now();
                 let line = line(
+                    self.unit,
                     &self.label,
-                    position,
-                    self.total,
-                    position.saturating_sub(first),
+                    [position, self.total, position.saturating_sub(first)],
                     self.start.elapsed(),
                     message,
                 );
@@ -151,10 +178,9 @@ impl Progress {
             }
             return;
         }
-        let line = format!(
-            "{} {}/{} in {took:.1} s  {message}",
-            self.label, self.position, self.total
-        );
+        let [position, total] = [self.position, self.total].map(|n| self.unit.show(n as f64));
+        let label = &self.label;
+        let line = format!("{label} {position}/{total} in {took:.1} s  {message}");
         match &self.sink {
             Sink::Bar(bar) => {
                 bar.finish_and_clear();
@@ -174,26 +200,36 @@ impl Drop for Progress {
     }
 }
 
-fn bar(label: &str, total: usize) -> ProgressBar {
+fn bar(unit: Unit, label: &str, total: usize) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-    let template = "{prefix} {bar:24} {pos}/{len}  {per_sec}, {eta} left  {msg}";
+    let template = match unit {
+        Unit::Things => "{prefix} {bar:24} {pos}/{len}  {per_sec}, {eta} left  {msg}",
+        Unit::Bytes => {
+            "{prefix} {bar:24} {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}, {eta} left  {msg}"
+        }
+    };
     let style = ProgressStyle::with_template(template);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_prefix(label.to_owned());
     bar
 }
 
+/// `[position, total, done]`: where it is of how much, and how much of that this run did.
 fn line(
+    unit: Unit,
     label: &str,
-    position: usize,
-    total: usize,
-    done: usize,
+    [position, total, done]: [usize; 3],
     elapsed: Duration,
     message: &str,
 ) -> String {
     let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
     let left = total.saturating_sub(position) as f64 / rate.max(1e-9);
-    format!("{label} {position}/{total}  {rate:.1}/s, {left:.0} s left  {message}")
+    let rate = match unit {
+        Unit::Things => format!("{rate:.1}"),
+        Unit::Bytes => unit.show(rate),
+    };
+    let [position, total] = [position, total].map(|n| unit.show(n as f64));
+    format!("{label} {position}/{total}  {rate}/s, {left:.0} s left  {message}")
 }
 
 /// The one place of the library that writes to stderr.
@@ -267,7 +303,15 @@ mod tests {
 
     #[test]
     fn a_line_tells_rate_and_time_left_of_this_run() {
-        let line = super::line("align", 60, 100, 20, Duration::from_secs(10), "loss 0.5");
-        assert_eq!(line, "align 60/100  2.0/s, 20 s left  loss 0.5");
+        let line = |unit, numbers| {
+            super::line(unit, "align", numbers, Duration::from_secs(10), "loss 0.5")
+        };
+        let things = line(Unit::Things, [60, 100, 20]);
+        assert_eq!(things, "align 60/100  2.0/s, 20 s left  loss 0.5");
+        let bytes = line(Unit::Bytes, [60_000_000, 100_000_000, 20_000_000]);
+        assert_eq!(
+            bytes,
+            "align 60.00 MB/100.00 MB  2.00 MB/s, 20 s left  loss 0.5"
+        );
     }
 }

@@ -5,33 +5,33 @@
 //!
 //! ```toml
 //! [modality.molecule]
-//! path = "models/chemberta"   # config.json, tokenizer.json, model.safetensors
+//! path = "models/chemberta"   # config.json, tokenizer.json (or vocab.json with merges.txt), weights
 //! ```
 
 pub mod fingerprint;
 pub mod smiles;
 
-use std::{
-    path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::path::PathBuf;
 
 use bioverse_core::{BoxError, Hidden, Modality, pad_ids};
-use bioverse_nn::{Tokenizer, TransformerEncoder};
+use bioverse_nn::SequenceEncoder;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use fingerprint::{DESCRIPTOR_LEN, descriptors};
 pub use smiles::{SmilesError, canonical};
 
+/// Values of `model_type` that read SMILES, with a tokenizer of their own.
+const FAMILIES: &[&str] = &["roberta", "bert", "modernbert"];
+
 /// `[modality.molecule]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Folder of a RoBERTa model in Hugging Face layout.
+    /// Folder of a RoBERTa (or BERT, ModernBERT) model in Hugging Face layout.
     pub path: PathBuf,
     /// Longest record in tokens, the two special ones included; a longer one is refused. Not set = a record that is longer
-    /// than the model has positions for is cut to them, and the first one cut is reported.
+    /// than the model takes is cut to that, and the first one cut is reported.
     pub max_length: Option<usize>,
     /// Rewrite every SMILES string into its canonical form first, so that one molecule has one encoding.
     pub canonicalize: bool,
@@ -49,14 +49,8 @@ impl Default for Config {
 
 /// A molecule encoder.
 pub struct Molecule {
-    tokenizer: Tokenizer,
-    encoder: TransformerEncoder,
-    /// `None`: as many tokens as the model has positions for, the rest is cut.
-    max_length: Option<usize>,
+    encoder: SequenceEncoder,
     canonicalize: bool,
-    device: Device,
-    /// Whether a cut was reported.
-    reported: AtomicBool,
 }
 
 impl Modality for Molecule {
@@ -66,51 +60,25 @@ impl Modality for Molecule {
     type Tokens = Vec<u32>;
 
     fn load(config: &Config, device: &Device) -> Result<Self, BoxError> {
-        if config.path.as_os_str().is_empty() {
-            return Err("`path` is not set; it names the folder of a RoBERTa model".into());
-        }
-        let encoder = TransformerEncoder::load(&config.path, device)?;
-        let limit = encoder.config().max_tokens();
-        if let Some(length) = config
-            .max_length
-            .filter(|length| !(3..=limit).contains(length))
-        {
-            return Err(format!(
-                "`max_length` is {length}; the model in {} takes from 3 to {limit} tokens, special ones included",
-                config.path.display()
-            )
-            .into());
-        }
+        let encoder = SequenceEncoder::load(&config.path, FAMILIES, device)?;
         Ok(Self {
-            tokenizer: Tokenizer::load(&config.path)?,
-            encoder,
-            max_length: config.max_length,
+            encoder: encoder.with_max_length(config.max_length)?,
             canonicalize: config.canonicalize,
-            device: device.clone(),
-            reported: AtomicBool::new(false),
         })
     }
 
     fn tokenize(&self, input: &String) -> Result<Vec<u32>, BoxError> {
+        // Checked either way.
         let canonical = canonical(input)?;
-        let ids = self.tokenizer.encode_with_special(if self.canonicalize {
-            &canonical
-        } else {
-            input
-        })?;
-        match self.max_length {
-            Some(max) if ids.len() > max => Err(format!(
-                "`{input}` is {} tokens long, more than the {max} of `max_length`; raise it, or leave it out to have long \
-                 records cut",
-                ids.len()
-            )
-            .into()),
-            _ => Ok(self.cut(input, ids)),
-        }
+        Ok(self.encoder.tokenize(match self.canonicalize {
+            true => &canonical,
+            false => input,
+        })?)
     }
 
     fn encode(&self, batch: &[Vec<u32>]) -> Result<Hidden, BoxError> {
-        let (input_ids, mask) = pad_ids(batch, self.encoder.config().pad_token_id, &self.device);
+        let pad = self.encoder.config().pad_token_id;
+        let (input_ids, mask) = pad_ids(batch, pad, self.encoder.device());
         Ok(Hidden {
             states: self.encoder.forward(input_ids, mask.clone()),
             mask,
@@ -122,33 +90,7 @@ impl Modality for Molecule {
     }
 
     fn weights(config: &Config) -> Vec<PathBuf> {
-        let files = ["config.json", "tokenizer.json", "model.safetensors"];
-        files
-            .iter()
-            .map(|file| config.path.join(file))
-            .filter(|file| file.is_file())
-            .collect()
-    }
-}
-
-impl Molecule {
-    /// As many tokens as the model has positions for; the end token stays last.
-    fn cut(&self, input: &str, mut ids: Vec<u32>) -> Vec<u32> {
-        let (length, limit) = (ids.len(), self.encoder.config().max_tokens());
-        if length > limit
-            && let Some(end) = ids.last().copied()
-        {
-            ids.truncate(limit - 1);
-            ids.push(end);
-            if !self.reported.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    "a molecule of {length} tokens is cut to the {limit} that the encoder reads, and so is every longer \
-                     one; `max_length` refuses them instead. It begins `{}`",
-                    input.chars().take(40).collect::<String>()
-                );
-            }
-        }
-        ids
+        SequenceEncoder::files(&config.path)
     }
 }
 

@@ -114,6 +114,49 @@ fn weights_are_the_files_that_identify_the_encoder() {
     assert!(Molecule::weights(&Config::default()).is_empty());
 }
 
+/// The published layouts have no tokenizer.json: byte-level BPE in two files, and weights that may be a pickle.
+#[test]
+fn a_folder_with_vocabulary_files_gives_the_same_ids_and_names_them() {
+    let golden = tiny().path;
+    let dir = tempfile::tempdir().unwrap();
+    for file in [
+        "config.json",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer_config.json",
+        "model.safetensors",
+    ] {
+        std::fs::copy(golden.join(file), dir.path().join(file)).unwrap();
+    }
+    let config = Config {
+        path: dir.path().into(),
+        ..Config::default()
+    };
+    for smiles in [ASPIRIN, "C[C@@H](N)C(=O)O", "[Na+].[Cl-]"] {
+        assert_eq!(ids(&loaded(&config), smiles), ids(&loaded(&tiny()), smiles));
+    }
+    std::fs::rename(
+        dir.path().join("model.safetensors"),
+        dir.path().join("pytorch_model.bin"),
+    )
+    .unwrap();
+    let files = Molecule::weights(&config);
+    let names: Vec<_> = files
+        .iter()
+        .map(|file| file.file_name().unwrap().to_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "config.json",
+            "vocab.json",
+            "merges.txt",
+            "tokenizer_config.json",
+            "pytorch_model.bin"
+        ]
+    );
+}
+
 #[test]
 fn a_bad_record_is_named_by_the_registry() {
     let table = toml_of(&tiny());

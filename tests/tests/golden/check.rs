@@ -5,6 +5,7 @@ use std::fmt;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::prelude::*;
+use serde_json::Value;
 
 use super::distance::Distance;
 use super::folder::{Folder, Reference, Values};
@@ -183,6 +184,35 @@ impl<'a> Check<'a> {
         );
         let inner: usize = want.shape[mask.shape.len()..].iter().product();
         Ok(Box::new(move |i| mask_values[i / inner] != 0))
+    }
+
+    /// Compares a number, or a list of them, that golden.json holds at `pointer`.
+    pub fn numbers(&mut self, pointer: &str, got: &[f64]) {
+        let want = self.folder.json.pointer(pointer).cloned();
+        let want: Option<Vec<f64>> = match want {
+            Some(Value::Array(values)) => values.iter().map(Value::as_f64).collect(),
+            Some(value) => value.as_f64().map(|value| vec![value]),
+            None => None,
+        };
+        let tolerance = self.folder.json["tolerance"]["atol"].as_f64();
+        let (Some(want), Some(atol)) = (want, tolerance) else {
+            return self.fail(format!("golden.json has no numbers at {pointer}"));
+        };
+        self.facts += got.len();
+        self.compared.insert(pointer.to_string());
+        if got.len() != want.len() {
+            let lengths = format!("got {}, want {}", got.len(), want.len());
+            return self.fail(format!("{pointer}: {lengths} numbers"));
+        }
+        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+            let ratio = (got - want).abs() / atol;
+            if ratio > self.worst.0 {
+                self.worst = (ratio, pointer.to_string());
+            }
+            if ratio.is_nan() || ratio > 1.0 {
+                return self.fail(format!("{pointer}[{i}]: got {got}, want {want}"));
+            }
+        }
     }
 
     /// Compares integers, exactly.

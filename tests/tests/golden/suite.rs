@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::check::Check;
 use super::folder::Folder;
 use super::outcome::Outcome;
-use super::{decoder, encoder, lora, projector, stage2};
+use super::{decoder, encoder, lora, metrics, projector, scgpt, stage2};
 
 /// Fills a [`Check`] with everything a family promises.
 type Family = fn(&mut Check) -> Result<()>;
@@ -21,21 +21,23 @@ fn family(name: &str) -> Option<Family> {
                 .strip_prefix(base)
                 .is_some_and(|rest| rest.starts_with('_'))
     };
-    let known: [(&str, Family); 9] = [
+    let known: &[(&str, Family)] = &[
+        ("bert", encoder::run),
         ("chemberta", encoder::run),
+        ("esm2", encoder::run),
         ("granite", decoder::run),
         ("llama", decoder::run),
+        ("metrics", metrics::run),
         ("mistral", decoder::run),
+        ("modernbert", encoder::run),
         ("qwen2", decoder::run),
         ("qwen3", decoder::run),
+        ("scgpt", scgpt::run),
         ("lora", lora::run),
         ("train_projector", projector::run),
         ("train_stage2", stage2::run),
     ];
-    known
-        .into_iter()
-        .find(|(base, _)| is(base))
-        .map(|(_, run)| run)
+    known.iter().find(|(base, _)| is(base)).map(|(_, run)| *run)
 }
 
 /// Every folder below the root, compared.
@@ -54,11 +56,10 @@ fn root() -> PathBuf {
     match std::env::var_os("BIOVERSE_GOLDEN").filter(|given| !given.is_empty()) {
         None => workspace.join("tests/golden"),
         Some(given) => {
-            let here = std::path::absolute(&given).unwrap_or_else(|_| PathBuf::from(&given));
-            if here.exists() {
-                here
-            } else {
-                workspace.join(given)
+            let below = workspace.join(&given);
+            match below.exists() {
+                true => below,
+                false => std::path::absolute(&given).unwrap_or_else(|_| PathBuf::from(given)),
             }
         }
     }
@@ -121,7 +122,12 @@ mod tests {
     #[test]
     fn families_are_known_by_their_first_part() {
         for known in [
+            "bert",
             "chemberta",
+            "esm2",
+            "esm2_t6",
+            "modernbert",
+            "scgpt",
             "llama",
             "llama_tied",
             "llama_bf16",
@@ -131,7 +137,7 @@ mod tests {
         ] {
             assert!(family(known).is_some(), "{known}");
         }
-        for unknown in ["", "llama3", "lorax", "train", "scgpt", "metrics"] {
+        for unknown in ["", "llama3", "lorax", "train", "scgptx", "metric"] {
             assert!(family(unknown).is_none(), "{unknown}");
         }
     }

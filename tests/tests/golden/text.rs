@@ -14,6 +14,9 @@ struct Tokenized {
     ids_no_special: Vec<u32>,
     tokens_no_special: Vec<String>,
     decoded_skip_special: String,
+    /// What the Python tokenizer gives, where the listed ids come from its fast equivalent.
+    #[serde(rename = "ids_slow_EsmTokenizer")]
+    ids_slow: Option<Vec<u32>>,
 }
 
 #[derive(Deserialize)]
@@ -34,13 +37,14 @@ pub fn run(check: &mut Check) -> Result<()> {
     chats(check, &tokenizer)?;
     special_ids(check, &tokenizer);
     prompts(check, &tokenizer)?;
-    if folder.path.join("vocab.json").exists() && folder.path.join("merges.txt").exists() {
-        let copy = folder.copy_with(("tokenizer.json", ""))?;
-        tokenization(
-            check,
-            &Tokenizer::load(copy.path())?,
-            "vocab.json + merges.txt: ",
-        )?;
+    pairs(check, &tokenizer)?;
+    // The vocabulary files alone have to give the same ids: many folders have nothing else.
+    for files in [&["vocab.json", "merges.txt"][..], &["vocab.txt"]] {
+        if files.iter().all(|file| folder.path.join(file).exists()) {
+            let copy = folder.copy_with(("tokenizer.json", ""))?;
+            let label = format!("{}: ", files.join(" + "));
+            tokenization(check, &Tokenizer::load(copy.path())?, &label)?;
+        }
     }
     Ok(())
 }
@@ -69,6 +73,9 @@ fn tokenization(check: &mut Check, tokenizer: &Tokenizer, label: &str) -> Result
             tokenizer.encode_with_special(&case.text)?,
             case.ids.clone(),
         );
+        if let Some(slow) = case.ids_slow {
+            check.equal(format!("{what}, slow"), slow, case.ids.clone());
+        }
         check.equal(
             format!("{what}, decoded"),
             tokenizer.decode(&case.ids)?,
@@ -166,7 +173,7 @@ fn special_ids(check: &mut Check, tokenizer: &Tokenizer) {
 
 /// The texts the model inputs were made from must tokenise to exactly those inputs.
 fn prompts(check: &mut Check, tokenizer: &Tokenizer) -> Result<()> {
-    for key in ["prompts", "smiles", "texts"] {
+    for key in ["prompts", "smiles", "texts", "sequences"] {
         let texts = list::<String>(check, key)?;
         if texts.is_empty() {
             continue;
@@ -190,6 +197,33 @@ fn prompts(check: &mut Check, tokenizer: &Tokenizer) -> Result<()> {
                 real.collect(),
             );
         }
+    }
+    Ok(())
+}
+
+/// Where there are pairs, row n is made of the texts n and n + 1.
+fn pairs(check: &mut Check, tokenizer: &Tokenizer) -> Result<()> {
+    if !check.has("pair.token_type_ids") {
+        return Ok(());
+    }
+    let texts = list::<String>(check, "texts")?;
+    let (shape, ids) = check.input_ints("pair.input_ids")?;
+    let (_, mask) = check.input_ints("pair.attention_mask")?;
+    let (_, types) = check.input_ints("pair.token_type_ids")?;
+    for (n, pair) in texts.windows(2).take(shape[0]).enumerate() {
+        let row = n * shape[1]..(n + 1) * shape[1];
+        let real = |values: &[i64]| {
+            let values = values[row.clone()].iter().zip(&mask[row.clone()]);
+            let real = values.filter(|(_, real)| **real != 0);
+            real.map(|(value, _)| *value as u32).collect::<Vec<_>>()
+        };
+        let got = tokenizer.encode_pair(&pair[0], &pair[1])?;
+        check.equal(format!("ids of {pair:?}"), got.ids, real(ids));
+        check.equal(
+            format!("types of {pair:?}"),
+            got.token_type_ids,
+            real(types),
+        );
     }
     Ok(())
 }

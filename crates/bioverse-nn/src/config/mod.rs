@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 
 pub use decoder::{DecoderConfig, DecoderFamily, RopeScaling};
-pub use encoder::{EncoderConfig, EncoderFamily};
+pub use encoder::{
+    EncoderConfig, EncoderFamily, EsmOptions, LayerType, ModernBertOptions, PositionEmbedding,
+};
 
 /// The non-linearity of a feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -38,20 +40,29 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&text).map_err(|e| Error::format(path, e.to_string()))
 }
 
-/// Refuses a family before complaining about the keys it lacks.
-fn check_model_type(path: &Path, supported: &[&str]) -> Result<()> {
+/// The family that a `config.json` names.
+pub(crate) fn model_type(path: &Path) -> Result<String> {
     #[derive(serde::Deserialize)]
     struct Kind {
-        model_type: String,
+        model_type: Option<String>,
     }
     let kind: Kind = read_json(path)?;
-    if supported.contains(&kind.model_type.as_str()) {
+    kind.model_type.ok_or_else(|| {
+        let problem =
+            "has no `model_type`; add the family of the model, such as \"model_type\": \"bert\"";
+        Error::format(path, problem)
+    })
+}
+
+/// Refuses a family before complaining about the keys it lacks.
+fn check_model_type(path: &Path, supported: &[&str]) -> Result<()> {
+    let family = model_type(path)?;
+    if supported.contains(&family.as_str()) {
         return Ok(());
     }
     Err(Error::Unsupported(format!(
-        "{}: model_type `{}` is not supported here; supported are {}",
+        "{}: model_type `{family}` is not supported here; supported are {}",
         path.display(),
-        kind.model_type,
         supported.join(", ")
     )))
 }

@@ -58,21 +58,27 @@ impl CausalLm {
     ///
     /// Parameters are frozen on a plain device and trainable on an autodiff device.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
-        let config = DecoderConfig::load(dir)?;
-        let w = Weights::open(dir)?;
+        Self::from_weights(DecoderConfig::load(dir)?, &Weights::open(dir)?, device)
+    }
+
+    pub(crate) fn from_weights(
+        config: DecoderConfig,
+        w: &Weights,
+        device: &Device,
+    ) -> Result<Self> {
         let (d, vocab) = (config.hidden_size, config.vocab_size);
-        let layer = |i| DecoderLayer::load(&w, &format!("model.layers.{i}"), &config, device);
+        let layer = |i| DecoderLayer::load(w, &format!("model.layers.{i}"), &config, device);
         let lm_head = match config.tie_word_embeddings {
             true => None,
-            false => Some(Linear::load(&w, "lm_head", d, vocab, false, device)?),
+            false => Some(Linear::load(w, "lm_head", d, vocab, false, device)?),
         };
         Ok(Self {
             model: DecoderModel {
-                embed_tokens: Embedding::load(&w, "model.embed_tokens", [vocab, d], device)?,
+                embed_tokens: Embedding::load(w, "model.embed_tokens", [vocab, d], device)?,
                 layers: (0..config.num_hidden_layers)
                     .map(layer)
                     .collect::<Result<_>>()?,
-                norm: RmsNorm::load(&w, "model.norm", d, config.rms_norm_eps, device)?,
+                norm: RmsNorm::load(w, "model.norm", d, config.rms_norm_eps, device)?,
             },
             lm_head,
             config,
@@ -178,6 +184,11 @@ impl CausalLm {
             BTreeMap::new(),
         )?;
         self.config.save(dir, dtype)
+    }
+
+    /// Says that the head is a layer of its own from now on.
+    pub(crate) fn own_head(&mut self) {
+        self.config.tie_word_embeddings = false;
     }
 
     fn scale_inputs(&self, inputs_embeds: Tensor<3>) -> Tensor<3> {

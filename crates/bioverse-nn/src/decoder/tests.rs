@@ -112,10 +112,13 @@ fn gradients_reach_the_inputs_of_a_frozen_model() {
     let grad = input.grad(&loss(input.clone()).backward()).unwrap();
     let direction = embeds(1, 4);
     let along: f32 = (grad * direction.clone()).sum().into_scalar();
-    let step = 1e-2;
-    let up: f32 = loss(x.clone() + direction.clone() * step).into_scalar();
-    let down: f32 = loss(x - direction * step).into_scalar();
-    let difference = (up - down) / (2.0 * step);
+    let slope = |step: f32| {
+        let up: f32 = loss(x.clone() + direction.clone() * step).into_scalar();
+        let down: f32 = loss(x.clone() - direction.clone() * step).into_scalar();
+        (up - down) / (2.0 * step)
+    };
+    // Two step widths cancel the error of second order, which is what a random model may have a lot of.
+    let difference = (4.0 * slope(1e-2) - slope(2e-2)) / 3.0;
     assert!(
         (along - difference).abs() < 2e-2 * along.abs().max(0.1),
         "{along} {difference}"

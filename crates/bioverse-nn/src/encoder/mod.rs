@@ -1,95 +1,128 @@
-//! Bidirectional encoders: RoBERTa (ChemBERTa), BERT.
+//! Bidirectional encoders: RoBERTa (ChemBERTa), BERT, ESM-2, ModernBERT.
 //!
-//! One module for both families; they differ in positions and in the names of their parameters.
+//! One public type for all of them; the architectures are in a file each. Knows ids and masks, no text and no biology.
 
-mod layer;
+mod bert;
+mod block;
+mod esm;
+mod head;
+mod modernbert;
 mod names;
+mod source;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::{module::Param, prelude::*};
+use burn::prelude::*;
+use serde_json::json;
 
 use crate::{
     atomic::write_json,
-    attention::padding_bias,
-    config::{Activation, EncoderConfig, EncoderFamily},
-    error::Result,
+    config::{EncoderConfig, EncoderFamily},
+    error::{Error, Result},
     linear::{Embedding, Linear},
-    norm::LayerNorm,
-    params::{parameter, stored_params},
+    params::stored_params,
     weights::{StoredDtype, Weights, save_safetensors},
 };
 
-use layer::EncoderLayer;
-use names::Names;
+use head::LmHead;
+use names::{Names, Table};
+use source::{Fresh, Source, Stored};
 
 /// A frozen or trainable bidirectional encoder.
+///
+/// ```no_run
+/// use bioverse_nn::TransformerEncoder;
+/// use burn::prelude::*;
+///
+/// let device = Device::flex();
+/// let encoder = TransformerEncoder::load("models/esm2_t6_8M_UR50D".as_ref(), &device)?;
+/// let input_ids = Tensor::<2, Int>::from_data([[0, 20, 15, 11, 2]], &device); // <cls> M K T <eos>
+/// let mask = input_ids.clone().not_equal_elem(encoder.config().pad_token_id as i64);
+/// assert_eq!(encoder.forward(input_ids, mask).dims(), [1, 5, 320]);
+/// # Ok::<_, bioverse_nn::Error>(())
+/// ```
 #[derive(Module, Debug)]
 pub struct TransformerEncoder {
-    embeddings: Embeddings,
-    layers: Vec<EncoderLayer>,
+    body: Body,
+    pooler: Option<Linear>,
     lm_head: Option<LmHead>,
     #[module(skip)]
     config: EncoderConfig,
 }
 
-/// Token, position and type-0 embeddings, summed and normalised.
+/// Everything below head and pooler.
 #[derive(Module, Debug)]
-struct Embeddings {
-    word_embeddings: Embedding,
-    position_embeddings: Embedding,
-    token_type_embeddings: Embedding,
-    layer_norm: LayerNorm,
+enum Body {
+    Bert(bert::Bert),
+    Esm(esm::Esm),
+    ModernBert(modernbert::ModernBert),
 }
 
-/// The masked-language-model head.
-#[derive(Module, Debug)]
-struct LmHead {
-    dense: Linear,
-    layer_norm: LayerNorm,
-    /// `None` when the token embedding serves.
-    decoder: Option<Linear>,
-    /// `[vocab_size]`.
-    bias: Param<Tensor<1>>,
-    #[module(skip)]
-    act: Activation,
+/// A padded batch.
+struct Input {
+    /// `[B, T]`.
+    ids: Tensor<2, Int>,
+    /// `[B, T]`, true = token, without a graph.
+    mask: Tensor<2, Bool>,
+    /// `[B, T]`.
+    types: Option<Tensor<2, Int>>,
 }
 
 impl TransformerEncoder {
     /// Loads `config.json` and weights of a Hugging Face folder.
     ///
-    /// Parameters are frozen on a plain device and trainable on an autodiff device.
+    /// Parameters are frozen on a plain device and trainable on an autodiff device. Tensors that the architecture does
+    /// not have (`position_ids`, a contact head, a classifier) are left alone.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, the family or an option of it is not run here, or a tensor is missing or has
+    /// another shape than the configuration says; the error names it.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
-        let config = EncoderConfig::load(dir)?;
-        let w = Weights::open(dir)?;
-        let names = Names::found(&config, &w);
-        let layer = |i| EncoderLayer::load(&w, &names, i, &config, device);
-        let lm_head = match w.contains(&names.file("lm_head.bias")) {
-            true => Some(LmHead::load(&w, &names, &config, device)?),
-            false => None,
+        Self::from_weights(EncoderConfig::load(dir)?, &Weights::open(dir)?, device)
+    }
+
+    pub(crate) fn from_weights(
+        config: EncoderConfig,
+        weights: &Weights,
+        device: &Device,
+    ) -> Result<Self> {
+        let names = Names::found(table(&config), weights);
+        let source = Stored {
+            weights,
+            names,
+            device,
         };
+        let square = [config.hidden_size; 2];
         Ok(Self {
-            embeddings: Embeddings::load(&w, &names, &config, device)?,
-            layers: (0..config.num_hidden_layers)
-                .map(layer)
-                .collect::<Result<_>>()?,
-            lm_head,
+            body: Body::build(&source, &config)?,
+            pooler: match source.has("pooler.weight") {
+                true => Some(source.linear("pooler", square, true)?),
+                false => None,
+            },
+            lm_head: LmHead::load(&source, &config)?,
             config,
         })
     }
 
-    /// Fresh parameters: normal with `initializer_range`, norms 1, biases 0; with a tied language-model head.
+    /// Fresh parameters: normal with `initializer_range`, norms 1, biases 0; with a tied language-model head and without
+    /// a pooler.
     pub fn init(config: &EncoderConfig, device: &Device) -> Self {
-        let layers = (0..config.num_hidden_layers).map(|_| EncoderLayer::init(config, device));
+        let config = EncoderConfig {
+            tie_word_embeddings: true,
+            ..config.clone()
+        };
+        let source = Fresh {
+            initializer_range: config.initializer_range,
+            device,
+        };
+        let Ok(body) = Body::build(&source, &config);
+        let Ok(lm_head) = LmHead::build(&source, &config, "lm_head.bias");
         Self {
-            embeddings: Embeddings::init(config, device),
-            layers: layers.collect(),
-            lm_head: Some(LmHead::init(config, device)),
-            config: EncoderConfig {
-                tie_word_embeddings: true,
-                ..config.clone()
-            },
+            body,
+            pooler: None,
+            lm_head: Some(lm_head),
+            config,
         }
     }
 
@@ -100,159 +133,169 @@ impl TransformerEncoder {
 
     /// Last hidden state. `input_ids [B, T]`, `attention_mask [B, T]` (true = token) → `[B, T, hidden_size]`.
     ///
+    /// States of padding are finite and mean nothing.
+    ///
     /// # Panics
-    /// If `T` exceeds [`EncoderConfig::max_tokens`] or an id is not below `vocab_size`.
+    /// If an id is not below `vocab_size`, or if positions are learned and `T` exceeds [`EncoderConfig::max_tokens`].
     pub fn forward(&self, input_ids: Tensor<2, Int>, attention_mask: Tensor<2, Bool>) -> Tensor<3> {
-        let bias = padding_bias(attention_mask.inner());
-        let hidden = self.embeddings.forward(input_ids, &self.config);
-        let layers = self.layers.iter();
-        layers.fold(hidden, |hidden, layer| layer.forward(hidden, bias.clone()))
+        let input = Input::new(input_ids, attention_mask);
+        self.body.run(input, &self.config, &mut |_| ())
     }
 
     /// Embedding output, then the output of every layer: `num_hidden_layers + 1` tensors `[B, T, hidden_size]`.
+    ///
+    /// The last one is what [`Self::forward`] gives: in pre-norm families (ESM, ModernBERT) it went through the final
+    /// norm. Panics as [`Self::forward`] does.
     pub fn hidden_states(
         &self,
         input_ids: Tensor<2, Int>,
         attention_mask: Tensor<2, Bool>,
     ) -> Vec<Tensor<3>> {
-        let bias = padding_bias(attention_mask.inner());
-        let mut hidden = self.embeddings.forward(input_ids, &self.config);
-        let mut states = vec![hidden.clone()];
-        for layer in &self.layers {
-            hidden = layer.forward(hidden, bias.clone());
-            states.push(hidden.clone());
-        }
-        states
+        self.states(Input::new(input_ids, attention_mask))
     }
 
-    /// Masked-language-model logits `[B, T, vocab_size]`; `None` when the checkpoint has no LM head.
+    /// As [`Self::hidden_states`], for rows made of several texts: `token_type_ids [B, T]` says which of them a token
+    /// belongs to. Without types, every token has type 0.
+    ///
+    /// # Errors
+    /// If the family has no token types (ESM, ModernBERT).
+    ///
+    /// # Panics
+    /// As [`Self::forward`], and if a type is not below `type_vocab_size`.
+    pub fn hidden_states_with_types(
+        &self,
+        input_ids: Tensor<2, Int>,
+        attention_mask: Tensor<2, Bool>,
+        token_type_ids: Tensor<2, Int>,
+    ) -> Result<Vec<Tensor<3>>> {
+        let Body::Bert(_) = &self.body else {
+            let kind = &self.config.model_type;
+            let problem = "has no token types; leave token_type_ids out";
+            return Err(Error::Unsupported(format!("model_type `{kind}` {problem}")));
+        };
+        let input = Input::new(input_ids, attention_mask);
+        Ok(self.states(Input {
+            types: Some(token_type_ids),
+            ..input
+        }))
+    }
+
+    /// `tanh(dense(state of the first token))`, `hidden_states [B, T, hidden_size] → [B, hidden_size]`; `None` when the
+    /// checkpoint has no pooler.
+    ///
+    /// This is what transformers calls `pooler_output`. It is not the CLS embedding.
+    pub fn pooler_output(&self, hidden_states: Tensor<3>) -> Option<Tensor<2>> {
+        let pooler = self.pooler.as_ref()?;
+        let first = hidden_states.narrow(1, 0, 1).squeeze_dim::<2>(1);
+        Some(pooler.forward(first).tanh())
+    }
+
+    /// Masked-language-model logits, `[B, T, hidden_size] → [B, T, vocab_size]`; `None` when the checkpoint has no
+    /// language-model head.
     pub fn mlm_logits(&self, hidden_states: Tensor<3>) -> Option<Tensor<3>> {
         let head = self.lm_head.as_ref()?;
-        Some(head.forward(hidden_states, &self.embeddings.word_embeddings))
+        Some(head.forward(hidden_states, self.body.word_embeddings()))
     }
 
     /// Writes `config.json` and `model.safetensors` under Hugging Face names (`[out, in]`).
+    ///
+    /// # Errors
+    /// If a file cannot be written, or a value does not fit `dtype`.
     pub fn save(&self, dir: &Path, dtype: StoredDtype) -> Result<()> {
-        let names = Names::written(&self.config);
-        let tensors = stored_params(self);
-        let tensors = tensors
-            .into_iter()
-            .map(|(path, data)| (names.file(&path), data));
+        let names = Names::written(table(&self.config));
+        let mut tensors = self.body.constants(&names, &self.config, dtype);
+        let params = stored_params(self).into_iter();
+        tensors.extend(params.map(|(path, data)| (names.file(below_body(&path)), data)));
         let file = dir.join("model.safetensors");
-        save_safetensors(&file, tensors.collect(), dtype, BTreeMap::new())?;
-        write_json(&dir.join("config.json"), &self.config.to_json(dtype))
+        save_safetensors(&file, tensors, dtype, BTreeMap::new())?;
+        let mut config = self.config.to_json(dtype);
+        if self.lm_head.is_none() {
+            let class = config["architectures"][0].as_str().unwrap_or_default();
+            config["architectures"] = json!([class.replace("ForMaskedLM", "Model")]);
+        }
+        write_json(&dir.join("config.json"), &config)
+    }
+
+    fn states(&self, input: Input) -> Vec<Tensor<3>> {
+        let mut states = Vec::new();
+        let mut keep = |hidden: &Tensor<3>| states.push(hidden.clone());
+        let last = self.body.run(input, &self.config, &mut keep);
+        states.push(last);
+        states
     }
 }
 
-impl Embeddings {
-    fn load(w: &Weights, names: &Names, config: &EncoderConfig, device: &Device) -> Result<Self> {
-        let table = |name: &str, rows| {
-            let name = names.file(&format!("embeddings.{name}"));
-            Embedding::load(w, &name, [rows, config.hidden_size], device)
-        };
-        let norm = names.file("embeddings.layer_norm");
-        let (d, eps) = (config.hidden_size, config.layer_norm_eps);
-        Ok(Self {
-            word_embeddings: table("word_embeddings", config.vocab_size)?,
-            position_embeddings: table("position_embeddings", config.max_position_embeddings)?,
-            token_type_embeddings: table("token_type_embeddings", config.type_vocab_size)?,
-            layer_norm: LayerNorm::load(w, &norm, d, eps, device)?,
+/// The names of the family.
+fn table(config: &EncoderConfig) -> &'static Table {
+    match config.family() {
+        EncoderFamily::Bert => &bert::BERT,
+        EncoderFamily::Roberta => &bert::ROBERTA,
+        EncoderFamily::Esm => &esm::TABLE,
+        EncoderFamily::ModernBert => &modernbert::TABLE,
+    }
+}
+
+/// `body.Esm.layers.0.…` → `layers.0.…`: Burn puts the variant into the path.
+fn below_body(path: &str) -> &str {
+    let below = path.strip_prefix("body.").and_then(|p| p.split_once('.'));
+    below.map_or(path, |(_, below)| below)
+}
+
+impl Input {
+    fn new(ids: Tensor<2, Int>, mask: Tensor<2, Bool>) -> Self {
+        Self {
+            ids,
+            mask: mask.inner(),
+            types: None,
+        }
+    }
+}
+
+impl Body {
+    fn build<S: Source>(source: &S, config: &EncoderConfig) -> Result<Self, S::Problem> {
+        Ok(match config.family() {
+            EncoderFamily::Bert | EncoderFamily::Roberta => {
+                Self::Bert(bert::Bert::build(source, config)?)
+            }
+            EncoderFamily::Esm => Self::Esm(esm::Esm::build(source, config)?),
+            EncoderFamily::ModernBert => {
+                Self::ModernBert(modernbert::ModernBert::build(source, config)?)
+            }
         })
     }
 
-    fn init(config: &EncoderConfig, device: &Device) -> Self {
-        let (d, std) = (config.hidden_size, config.initializer_range);
-        let table = |rows| Embedding::init([rows, d], std, device);
-        Self {
-            word_embeddings: table(config.vocab_size),
-            position_embeddings: table(config.max_position_embeddings),
-            token_type_embeddings: table(config.type_vocab_size),
-            layer_norm: LayerNorm::init(d, config.layer_norm_eps, device),
+    fn run(
+        &self,
+        input: Input,
+        config: &EncoderConfig,
+        each: &mut dyn FnMut(&Tensor<3>),
+    ) -> Tensor<3> {
+        match self {
+            Self::Bert(body) => body.run(input, config, each),
+            Self::Esm(body) => body.run(input, config, each),
+            Self::ModernBert(body) => body.run(input, config, each),
         }
     }
 
-    fn forward(&self, input_ids: Tensor<2, Int>, config: &EncoderConfig) -> Tensor<3> {
-        let positions = positions(input_ids.clone(), config);
-        let types = self
-            .token_type_embeddings
-            .weight
-            .val()
-            .narrow(0, 0, 1)
-            .unsqueeze::<3>();
-        let sum = self.word_embeddings.forward(input_ids)
-            + self.position_embeddings.forward(positions)
-            + types;
-        self.layer_norm.forward(sum)
-    }
-}
-
-/// BERT counts columns; RoBERTa counts tokens from `pad_token_id + 1` and leaves padding at `pad_token_id`.
-fn positions(input_ids: Tensor<2, Int>, config: &EncoderConfig) -> Tensor<2, Int> {
-    let [batch, len] = input_ids.dims();
-    match config.family() {
-        EncoderFamily::Bert => {
-            let columns = Tensor::<1, Int>::arange(0..len as i64, &input_ids.device());
-            columns.unsqueeze::<2>().expand([batch, len])
-        }
-        EncoderFamily::Roberta => {
-            let tokens = input_ids.not_equal_elem(config.pad_token_id as i64).int();
-            tokens
-                .clone()
-                .cumsum(1)
-                .mul(tokens)
-                .add_scalar(config.pad_token_id as i64)
-        }
-    }
-}
-
-impl LmHead {
-    fn load(w: &Weights, names: &Names, config: &EncoderConfig, device: &Device) -> Result<Self> {
-        let (d, vocab) = (config.hidden_size, config.vocab_size);
-        let file = |part: &str| names.file(&format!("lm_head.{part}"));
-        let decoder = file("decoder");
-        // A file may repeat the tied matrix; it is its own one only if the configuration says so.
-        let decoder = match config.tie_word_embeddings {
-            true => None,
-            false => Some(Linear::load(w, &decoder, d, vocab, false, device)?),
-        };
-        let eps = config.layer_norm_eps;
-        Ok(Self {
-            dense: Linear::load(w, &file("dense"), d, d, true, device)?,
-            layer_norm: LayerNorm::load(w, &file("layer_norm"), d, eps, device)?,
-            decoder,
-            bias: parameter(w.tensor(&file("bias"), [vocab], device)?),
-            act: head_act(config),
-        })
-    }
-
-    fn init(config: &EncoderConfig, device: &Device) -> Self {
-        let d = config.hidden_size;
-        Self {
-            dense: Linear::init(d, d, true, config.initializer_range, device),
-            layer_norm: LayerNorm::init(d, config.layer_norm_eps, device),
-            decoder: None,
-            bias: parameter(Tensor::zeros([config.vocab_size], device)),
-            act: head_act(config),
+    fn word_embeddings(&self) -> &Embedding {
+        match self {
+            Self::Bert(body) => body.word_embeddings(),
+            Self::Esm(body) => body.word_embeddings(),
+            Self::ModernBert(body) => body.word_embeddings(),
         }
     }
 
-    fn forward(&self, hidden: Tensor<3>, word_embeddings: &Embedding) -> Tensor<3> {
-        let hidden = self
-            .layer_norm
-            .forward(self.act.forward(self.dense.forward(hidden)));
-        let logits = match &self.decoder {
-            Some(decoder) => decoder.forward(hidden),
-            None => word_embeddings.attend(hidden),
-        };
-        logits + self.bias.val().unsqueeze::<3>()
-    }
-}
-
-/// RoBERTa's head is always gelu; BERT's follows the configuration.
-fn head_act(config: &EncoderConfig) -> Activation {
-    match config.family() {
-        EncoderFamily::Roberta => Activation::Gelu,
-        EncoderFamily::Bert => config.hidden_act,
+    /// Tensors that files hold and training does not touch.
+    fn constants(
+        &self,
+        names: &Names,
+        config: &EncoderConfig,
+        dtype: StoredDtype,
+    ) -> Vec<(String, TensorData)> {
+        match self {
+            Self::Esm(body) => body.constants(names, config, dtype),
+            Self::Bert(_) | Self::ModernBert(_) => Vec::new(),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ fn lora(targets: &[&str]) -> LoraConfig {
         lora_alpha: 6.0,
         lora_dropout: 0.0,
         target_modules: targets.iter().map(|t| t.to_string()).collect(),
-        use_rslora: false,
+        ..LoraConfig::default()
     }
 }
 
@@ -171,7 +171,7 @@ fn a_saved_adapter_comes_back() {
 
 #[test]
 fn targets_match_whole_names() {
-    let config = lora(&["q_proj", "mlp.up_proj"]);
+    let config = Selection::new(&lora(&["q_proj", "mlp.up_proj"])).unwrap();
     assert!(config.targets("model.layers.0.self_attn.q_proj"));
     assert!(config.targets("model.layers.0.mlp.up_proj"));
     assert!(!config.targets("model.layers.0.self_attn.xq_proj"));
@@ -195,8 +195,14 @@ fn what_would_compute_something_else_is_refused() {
     let file = dir.path().join("adapter_config.json");
     for (key, says) in [
         (r#""use_dora": true"#, "`use_dora` = true is not supported"),
-        (r#""modules_to_save": ["lm_head"]"#, "`modules_to_save`"),
-        (r#""rank_pattern": {"q_proj": 8}"#, "`rank_pattern`"),
+        (r#""modules_to_save": {"lm_head": 1}"#, "`modules_to_save`"),
+        (r#""rank_pattern": {"q_(proj": 8}"#, "`rank_pattern`"),
+        (r#""rank_pattern": {"q_proj": 0}"#, "must be above 0"),
+        (r#""init_lora_weights": "pissa""#, "`init_lora_weights`"),
+        (
+            r#""trainable_token_indices": [3]"#,
+            "`trainable_token_indices`",
+        ),
         (r#""bias": "all""#, "`bias`"),
         (r#""lora_dropout": 1.0"#, "lora_dropout 1 is not in [0, 1)"),
     ] {

@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::TensorData;
-use half::f16;
+use safetensors::Dtype;
 use serde_json::{Map, Value, json};
 
-use super::tensor_error;
+use super::{encode_floats, fits, tensor_error};
 use crate::atomic::write_atomically;
 use crate::error::Result;
 
@@ -19,20 +19,24 @@ pub enum StoredDtype {
     F32,
     /// 16 bits, IEEE half.
     F16,
+    /// 16 bits with the exponent of f32.
+    BF16,
 }
 
 impl StoredDtype {
     fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
-            Self::F16 => 2,
+            Self::F16 | Self::BF16 => 2,
         }
     }
 
-    fn header_name(self) -> &'static str {
+    /// As the headers of files name it.
+    pub(super) fn element(self) -> Dtype {
         match self {
-            Self::F32 => "F32",
-            Self::F16 => "F16",
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::BF16 => Dtype::BF16,
         }
     }
 
@@ -41,6 +45,7 @@ impl StoredDtype {
         match self {
             Self::F32 => "float32",
             Self::F16 => "float16",
+            Self::BF16 => "bfloat16",
         }
     }
 }
@@ -77,12 +82,12 @@ fn check(data: &TensorData, dtype: StoredDtype) -> Result<(), String> {
     let values = data
         .as_slice::<f32>()
         .map_err(|e| format!("cannot be stored as floats: {e:?}"))?;
-    let lost = |v: &&f32| v.is_finite() && !f16::from_f32(**v).is_finite();
-    match values.iter().find(lost) {
-        Some(value) if dtype == StoredDtype::F16 => Err(format!(
-            "holds {value}, which f16 cannot represent; store the model as f32"
+    match values.iter().find(|value| !fits(**value, dtype.element())) {
+        Some(value) => Err(format!(
+            "holds {value}, which {} cannot represent; store the model as f32",
+            dtype.element().to_string().to_lowercase()
         )),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -98,7 +103,7 @@ fn header(
     for (name, data) in tensors {
         let end = offset + data.num_elements() * dtype.bytes();
         let entry = json!({
-            "dtype": dtype.header_name(),
+            "dtype": dtype.element().to_string(),
             "shape": data.shape().as_slice(),
             "data_offsets": [offset, end],
         });
@@ -118,13 +123,7 @@ fn write_values(out: &mut dyn Write, data: &TensorData, dtype: StoredDtype) -> s
         .as_slice::<f32>()
         .map_err(|e| std::io::Error::other(format!("{e:?}")))?;
     for chunk in values.chunks(4096) {
-        let bytes: Vec<u8> = match dtype {
-            StoredDtype::F32 => chunk.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            StoredDtype::F16 => {
-                let halves = chunk.iter().map(|v| f16::from_f32(*v));
-                halves.flat_map(f16::to_le_bytes).collect()
-            }
-        };
+        let bytes = encode_floats(chunk, dtype.element()).map_err(std::io::Error::other)?;
         out.write_all(&bytes)?;
     }
     Ok(())

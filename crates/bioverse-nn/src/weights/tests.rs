@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use super::files::{INDEX, SINGLE};
 use super::*;
 
 fn two() -> Vec<(String, TensorData)> {
@@ -179,4 +180,37 @@ fn a_wrong_index_is_refused() {
     .unwrap();
     let text = Weights::open(dir.path()).unwrap_err().to_string();
     assert!(text.contains("is also in"), "{text}");
+}
+
+/// A file whose header is given as it is.
+fn with_header(dir: &Path, header: &[u8], data: usize) -> PathBuf {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header);
+    bytes.resize(bytes.len() + data, 0);
+    let path = dir.join("x.safetensors");
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn headers_that_lie_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = r#""a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+    for (header, data, says) in [
+        (format!("{{{one},{one}}}"), 4, "is described twice"),
+        (format!("{{{one}}}\0\0"), 4, "padded with NUL bytes"),
+        (format!("{{{one}}}"), 9, "x.safetensors"),
+        (
+            one.replace("[1]", "[4611686018427387904]"),
+            4,
+            "x.safetensors",
+        ),
+    ] {
+        let path = with_header(dir.path(), header.as_bytes(), data);
+        let text = Weights::open_file(&path).unwrap_err().to_string();
+        assert!(text.contains(says), "{header}: {text}");
+    }
+    let path = dir.path().join("x.safetensors");
+    std::fs::write(&path, u64::MAX.to_le_bytes()).unwrap();
+    assert!(Weights::open_file(&path).is_err());
 }

@@ -5,8 +5,10 @@ use bioverse_nn::Tokenizer;
 
 use super::{Data, carried, modalities, space, target};
 use crate::config::Resolved;
+use crate::data::Screen;
 use crate::device;
 use crate::error::{Error, Result};
+use crate::{encoders, hub};
 
 /// Pairs shown of each modality.
 const SHOWN: usize = 3;
@@ -15,10 +17,14 @@ const SHOWN: usize = 3;
 pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
     let config = &resolved.config;
     let names = modalities(config)?;
-    let data = Data::read(config, &names)?;
-    carried(config)?;
+    let data = Data::read(config, &names, &mut Screen::default())?;
+    if let Some(missing) = hub::not_here(config)? {
+        return Ok(missing);
+    }
+    let llm = hub::locate(&config.llm.path)?.dir;
+    carried(config, &llm)?;
     let device = device::parse(&config.run.device)?;
-    let tokenizer = Tokenizer::load(&config.llm.path)?;
+    let tokenizer = Tokenizer::load(&llm)?;
     let mut text = format!(
         "stage 1 would train the projectors of {} for {} steps of {} pairs ({} text space), LLM {} and encoders frozen\n",
         names.join(", "),
@@ -28,7 +34,7 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
         config.llm.path.display(),
     );
     for (name, (train, held_out)) in names.iter().zip(&data.pairs) {
-        let encoder = registry.load(name, &target::table(config, name), &device)?;
+        let encoder = encoders::load(registry, name, &target::table(config, name), &device)?;
         for (record, row) in train.records.iter().zip(&train.rows) {
             encoder
                 .check(record)

@@ -14,6 +14,7 @@ mod train;
 mod whiten;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use bioverse_core::{LlmSpace, Registry};
 use bioverse_nn::{CausalLm, Tokenizer};
@@ -21,10 +22,11 @@ use burn::module::Module;
 
 use crate::bundle::{Bundle, Contents, Identities};
 use crate::config::{Resolved, RunConfig};
-use crate::data::read::{Split, file, read_split};
+use crate::data::Screen;
+use crate::data::read::{Split, file, read_split_into};
 use crate::error::{Error, Result};
 use crate::train::checkpoint::Checkpoints;
-use crate::{device, files, interrupt};
+use crate::{device, files, hub, interrupt};
 
 pub use dry_run::dry_run;
 use pairs::Pairs;
@@ -44,18 +46,23 @@ const HELD_OUT: usize = 256;
 /// are carried over unchanged.
 pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> Result<Bundle> {
     interrupt::install();
-    let config = &resolved.config;
-    let names = modalities(config)?;
-    let data = Data::read(config, &names)?;
-    let carried = carried(config)?;
+    let names = modalities(&resolved.config)?;
+    let tables = resolved.config.modality.clone().into_iter();
+    let wanted = tables.filter(|(name, _)| names.contains(name));
+    let mut screen = Screen::of(&resolved.config, registry, wanted)?;
+    let data = Data::read(&resolved.config, &names, &mut screen)?;
+    screen.finish()?;
+    let config = &hub::fetch(&resolved.config)?;
+    let llm = hub::locate(&config.llm.path)?.dir;
+    let carried = carried(config, &llm)?;
     let checkpoints = Checkpoints::new(config, "finetune", options.resume)?;
     let device = device::parse(&config.run.device)?;
     let identities = Identities::of(config, registry)?;
     let sources = Sources {
         config,
         registry,
-        llm: CausalLm::load(&config.llm.path, &device)?,
-        tokenizer: Tokenizer::load(&config.llm.path)?,
+        llm: CausalLm::load(&llm, &device)?,
+        tokenizer: Tokenizer::load(&llm)?,
         device: &device,
     };
     let d_model = sources.llm.config().hidden_size;
@@ -112,12 +119,12 @@ struct Data {
 }
 
 impl Data {
-    fn read(config: &RunConfig, names: &[String]) -> Result<Self> {
+    fn read(config: &RunConfig, names: &[String], screen: &mut Screen) -> Result<Self> {
         let data = &config.data;
         let known: Vec<&str> = config.modality.keys().map(String::as_str).collect();
-        let train = read_split(data, Split::Train, &known)?;
+        let train = read_split_into(data, Split::Train, &known, screen)?;
         let held_out = if data.eval.is_some() || data.split_field.is_some() {
-            read_split(data, Split::Eval, &known)?
+            read_split_into(data, Split::Eval, &known, screen)?
         } else {
             vec![]
         };
@@ -135,7 +142,7 @@ impl Data {
 }
 
 /// The bundle that is already at the target, if any; refuses one that this run would damage.
-fn carried(config: &RunConfig) -> Result<Option<Bundle>> {
+fn carried(config: &RunConfig, llm: &Path) -> Result<Option<Bundle>> {
     let target = config.run.dir.join("bundle");
     files::restore(&target)?;
     if !target.join("bundle.json").is_file() {
@@ -148,7 +155,7 @@ fn carried(config: &RunConfig) -> Result<Option<Bundle>> {
             target.display()
         )));
     }
-    bundle.verify_llm(&config.llm.path).map_err(|error| {
+    bundle.verify_llm(llm).map_err(|error| {
         Error::Input(format!(
             "{error} (aligning adds to the bundle in {}; for another LLM choose another `run.dir`)",
             target.display()

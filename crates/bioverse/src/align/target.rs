@@ -8,6 +8,7 @@ use super::pairs::{Pairs, numbered};
 use super::space::{TextMetric, embed_texts};
 use crate::config::RunConfig;
 use crate::data::EncodedStore;
+use crate::encoders;
 use crate::error::{Error, Result};
 use crate::train::seed::{mix_name, seeded};
 
@@ -58,9 +59,7 @@ impl PairVectors {
 impl Sources<'_> {
     pub fn target(&self, name: &str, train: Pairs, held_out: Pairs) -> Result<Target> {
         let (config, d_model) = (self.config, self.llm.config().hidden_size);
-        let encoder = self
-            .registry
-            .load(name, &table(config, name), self.device)?;
+        let encoder = encoders::load(self.registry, name, &table(config, name), self.device)?;
         let recipe = config.projector_for(name, self.registry)?;
         let seed = mix_name(config.run.seed, name);
         let training = self.device.clone().autodiff();

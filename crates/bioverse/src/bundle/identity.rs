@@ -12,8 +12,10 @@ use rayon::prelude::*;
 use super::Identity;
 use crate::{
     config::RunConfig,
+    encoders,
     error::{Error, Result},
     files,
+    hub::{self, Located},
 };
 
 /// What decides how text becomes tokens and prompts.
@@ -21,6 +23,14 @@ const TOKENIZER: [&str; 3] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
+];
+
+/// What decides it where there is no `tokenizer.json`.
+const OLDER_TOKENIZER: [&str; 4] = [
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
 ];
 
 /// The hashes of everything a run reads. They are taken before anything is loaded: a model that is replaced while training
@@ -39,15 +49,30 @@ impl Identities {
     /// Hashes the LLM, its tokenizer and the encoder of every configured modality.
     pub fn of(config: &RunConfig, registry: &Registry) -> Result<Self> {
         let encoders = config.modality.iter().map(|(name, table)| {
-            let weights = registry.weights(name, table)?;
-            Ok((name.clone(), encoder(&weights)?))
+            let files = encoders::weights(registry, name, table)?;
+            let encoder = match path_of(table).map(hub::locate).transpose()? {
+                // Files of a snapshot are named from its root, wherever the plugin's lie in it.
+                Some(Located {
+                    dir,
+                    source: Some(source),
+                }) => identity(&dir, &files)?.from(Some(source)),
+                _ => encoder(&files)?,
+            };
+            Ok((name.clone(), encoder))
         });
+        let Located { dir, source } = hub::locate(&config.llm.path)?;
         Ok(Self {
-            llm: llm(&config.llm.path)?,
-            tokenizer: tokenizer(&config.llm.path)?,
+            llm: llm(&dir)?.from(source.clone()),
+            tokenizer: tokenizer(&dir)?.from(source),
             encoders: encoders.collect::<Result<_>>()?,
         })
     }
+}
+
+/// What `[modality.<name>]` gives as its model, if anything.
+pub(super) fn path_of(table: &toml::Table) -> Option<&Path> {
+    let path = table.get("path")?.as_str()?;
+    (!path.is_empty()).then(|| Path::new(path))
 }
 
 /// sha256 of `files` (those that exist; of a folder, the files in it), by name relative to `folder`.
@@ -68,25 +93,41 @@ pub fn identity(folder: &Path, files: &[PathBuf]) -> Result<Identity> {
     });
     Ok(Identity {
         path: folder.into(),
+        source: None,
         files: hashed.collect::<Result<BTreeMap<_, _>>>()?,
     })
 }
 
-/// The configuration and weights of a Hugging Face folder.
+/// The configuration and weights of a Hugging Face folder. Where it has safetensors, those are loaded and other weights are
+/// copies; a cache that is shared may get them later.
 pub(super) fn llm(folder: &Path) -> Result<Identity> {
-    let weights = |path: &PathBuf| {
+    let ends = |path: &Path, endings: &[&str]| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name == "config.json"
-            || name.ends_with(".safetensors")
-            || name.ends_with(".safetensors.index.json")
+        endings.iter().any(|ending| name.ends_with(ending))
     };
-    let files: Vec<PathBuf> = listing(folder)?.into_iter().filter(weights).collect();
+    let all = listing(folder)?;
+    let mut files: Vec<PathBuf> = all
+        .iter()
+        .filter(|path| ends(path, &[".safetensors", ".safetensors.index.json"]))
+        .cloned()
+        .collect();
+    if files.is_empty() {
+        files = all
+            .into_iter()
+            .filter(|path| ends(path, &[".bin", ".bin.index.json", ".pt"]))
+            .collect();
+    }
+    files.push(folder.join("config.json"));
     identity(folder, &files)
 }
 
 /// The tokenizer of a Hugging Face folder.
 pub(super) fn tokenizer(folder: &Path) -> Result<Identity> {
-    identity(folder, &TOKENIZER.map(|name| folder.join(name)))
+    let mut files = TOKENIZER.map(|name| folder.join(name)).to_vec();
+    if !folder.join(TOKENIZER[0]).is_file() {
+        files.extend(OLDER_TOKENIZER.map(|name| folder.join(name)));
+    }
+    identity(folder, &files)
 }
 
 /// An encoder, from the files that its plugin names.
@@ -122,6 +163,19 @@ fn listing(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 impl Identity {
+    /// The same files, with where they came from.
+    fn from(self, source: Option<String>) -> Self {
+        Self { source, ..self }
+    }
+
+    /// Where the model is now: where it was, else what its source leads to.
+    pub fn folder(&self) -> Result<PathBuf> {
+        match &self.source {
+            Some(source) if !self.path.is_dir() => Ok(hub::locate(Path::new(source))?.dir),
+            _ => Ok(self.path.clone()),
+        }
+    }
+
     /// Refuses another model in place of this one. `what` names its part (`LLM`), `now` is what was found.
     pub(super) fn expect(&self, what: &str, now: &Self) -> Result<()> {
         let Some(difference) = self.difference(now) else {
@@ -149,10 +203,15 @@ impl Identity {
                 Some(_) => {}
             }
         }
+        // A snapshot of the Hub is shared: other programs may add weights to it that are not loaded here.
+        let copies = |name: &str| {
+            let weights = [".safetensors", ".bin", ".pt"];
+            self.source.is_some() && weights.iter().any(|ending| name.ends_with(ending))
+        };
         let added = now
             .files
             .keys()
-            .find(|name| !self.files.contains_key(*name));
+            .find(|name| !self.files.contains_key(*name) && !copies(name));
         added.map(|name| format!("`{name}` was not there then"))
     }
 }

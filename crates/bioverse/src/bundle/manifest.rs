@@ -1,13 +1,20 @@
 //! `bundle.json`: what a bundle holds and what it was trained on. No times and no host names, so that the same run gives
 //! the same bytes.
 
-use std::{collections::BTreeMap, path::Path, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use bioverse_core::ProjectorConfig;
 use bioverse_nn::LoraConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use super::identity::path_of;
+use crate::{
+    error::{Error, Result},
+    hub,
+};
 
 /// The format this program writes, and the newest it reads.
 pub(super) const FORMAT: u32 = 1;
@@ -15,8 +22,11 @@ pub(super) const FORMAT: u32 = 1;
 /// Where a model was, and the sha256 of its files (file name → hash).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Folder at training time, as the configuration gave it.
+    /// Folder at training time.
     pub path: PathBuf,
+    /// `org/name@commit` of a model of the Hub, which is looked for when the folder is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// File name → sha256.
     pub files: BTreeMap<String, String>,
 }
@@ -32,6 +42,40 @@ pub struct ModalityEntry {
     pub d_hidden: usize,
     /// The encoder's files.
     pub encoder: Identity,
+}
+
+impl ModalityEntry {
+    /// `[modality.<name>]` as it can be opened here: what came from the Hub and is not where the configuration says is named
+    /// by its source.
+    pub fn table(&self) -> toml::Table {
+        let mut table = self.config.clone();
+        let gone = path_of(&table).is_some_and(|path| !path.exists());
+        if let Some(source) = self.encoder.source.as_ref().filter(|_| gone) {
+            let here = hub::is_here(Path::new(source)) || !self.encoder.path.is_dir();
+            let path = if here {
+                source.clone()
+            } else {
+                self.encoder.path.to_string_lossy().into_owned()
+            };
+            table.insert("path".into(), path.into());
+        }
+        table
+    }
+
+    /// The model's path, if nothing is there and nothing says where else it is. A path of this machine is not taken for a
+    /// name of the Hub.
+    pub(super) fn gone(&self) -> Option<&Path> {
+        let path = path_of(&self.config).filter(|path| !path.exists());
+        path.filter(|_| self.encoder.source.is_none())
+    }
+
+    /// The folder of the encoder now.
+    pub(super) fn folder(&self) -> Result<PathBuf> {
+        match path_of(&self.table()).filter(|_| self.encoder.source.is_some()) {
+            Some(path) => Ok(hub::locate(path)?.dir),
+            None => Ok(self.encoder.path.clone()),
+        }
+    }
 }
 
 /// `bundle.json`.

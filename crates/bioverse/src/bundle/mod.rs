@@ -30,6 +30,7 @@ pub use write::Contents;
 use crate::{
     align::space::TextMetric,
     config::{RunConfig, suggest},
+    encoders,
     error::{Error, Result},
     files,
 };
@@ -81,7 +82,7 @@ impl Bundle {
 
     /// Compares LLM, tokenizer and encoder files with the recorded hashes; the first that differs is named.
     pub fn verify(&self, registry: &Registry) -> Result<()> {
-        self.verify_llm(&self.manifest.llm.path)?;
+        self.verify_llm(&self.manifest.llm.folder()?)?;
         for (name, entry) in &self.manifest.modalities {
             self.verify_encoder(name, entry, registry)?;
         }
@@ -89,7 +90,7 @@ impl Bundle {
     }
 
     fn verify_encoder(&self, name: &str, entry: &ModalityEntry, registry: &Registry) -> Result<()> {
-        if !registry.contains(name) {
+        if !encoders::is_known(registry, name, &entry.config) {
             let known = suggest::quoted(&registry.names());
             return Err(Error::Input(format!(
                 "{}: has a modality `{name}`, which is not registered in this program (registered: {known}); use the \
@@ -97,12 +98,20 @@ impl Bundle {
                 self.dir.display()
             )));
         }
+        if let Some(gone) = entry.gone() {
+            return Err(Error::Input(format!(
+                "{}: its {name} encoder is not there any more: there is no {}; put the encoder back, relative to the \
+                 directory the command runs in",
+                self.dir.display(),
+                gone.display()
+            )));
+        }
         // Files of then that are gone now would not be named by the plugin any more.
-        let folder = &entry.encoder.path;
+        let folder = entry.folder()?;
         let then = entry.encoder.files.keys().map(|file| folder.join(file));
-        let mut files = registry.weights(name, &entry.config)?;
+        let mut files = encoders::weights(registry, name, &entry.table())?;
         files.extend(then);
-        let now = identity(folder, &files)?;
+        let now = identity(&folder, &files)?;
         entry.encoder.expect(&format!("{name} encoder"), &now)
     }
 

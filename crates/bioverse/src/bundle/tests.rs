@@ -264,6 +264,61 @@ fn files_that_were_added_count_too_and_the_place_does_not() {
 }
 
 #[test]
+fn an_encoder_that_is_gone_is_not_looked_for_under_its_path() {
+    let place = Place::new();
+    let mut bundle = place.write("bundle", &["toy"], None).unwrap();
+    let text = fs::read_to_string(place.path("bundle/bundle.json")).unwrap();
+    assert!(
+        !text.contains("\"source\""),
+        "folders have no source: {text}"
+    );
+    let entry = bundle.manifest.modalities.get_mut("toy").unwrap();
+    // Such a path could be a name of the Hub as well.
+    entry.config.insert("path".into(), "no-such/encoder".into());
+    let text = bundle.verify(&place.registry).unwrap_err().to_string();
+    assert!(
+        text.contains("its toy encoder is not there any more: there is no no-such/encoder"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_snapshot_is_recorded_with_its_source_and_may_get_other_weights() {
+    let mut place = Place::new();
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let snapshots = place.path("hub/models--org--lm/snapshots");
+    fs::create_dir_all(&snapshots).unwrap();
+    let snapshot = snapshots.join(commit);
+    fs::rename(place.path("lm"), &snapshot).unwrap();
+    place.config.llm.path = snapshot.clone();
+    let bundle = place.write("bundle", &["toy"], None).unwrap();
+    let source = Some(format!("org/lm@{commit}"));
+    assert_eq!(bundle.manifest.llm.source, source);
+    assert_eq!(bundle.manifest.tokenizer.source, source);
+    fs::write(snapshot.join("consolidated.safetensors"), "a copy").unwrap();
+    fs::write(snapshot.join("pytorch_model.bin"), "a copy").unwrap();
+    bundle.verify(&place.registry).unwrap();
+    fs::write(snapshot.join("chat_template.jinja"), "x").unwrap();
+    let text = bundle.verify(&place.registry).unwrap_err().to_string();
+    assert!(
+        text.contains("`chat_template.jinja` was not there then"),
+        "{text}"
+    );
+}
+
+#[test]
+fn weights_in_other_files_count_where_there_are_no_safetensors() {
+    let place = Place::new();
+    let lm = place.path("lm");
+    fs::remove_file(lm.join("model.safetensors")).unwrap();
+    fs::write(lm.join("pytorch_model.bin"), "weights").unwrap();
+    let bundle = place.write("bundle", &["toy"], None).unwrap();
+    fs::write(lm.join("pytorch_model.bin"), "others").unwrap();
+    let text = bundle.verify(&place.registry).unwrap_err().to_string();
+    assert!(text.contains("`pytorch_model.bin` differs"), "{text}");
+}
+
+#[test]
 fn a_modality_that_this_program_lacks_is_named() {
     let place = Place::new();
     let bundle = place.write("bundle", &["rna"], None).unwrap();

@@ -22,6 +22,7 @@ use crate::{
     config::RunConfig,
     error::{Error, Result},
     files::{StagedDir, write_atomic},
+    hub,
 };
 
 /// What goes into a bundle.
@@ -53,7 +54,7 @@ impl Bundle {
         let modalities = contents.write_modalities(staged.path())?;
         if let Some((model, lora)) = contents.adapter {
             let folder = make_folder(staged.path().join(ADAPTER))?;
-            let base = contents.config.llm.path.to_string_lossy();
+            let base = hub::base_name(&contents.config.llm.path);
             model.save_adapter(&folder, lora, &base)?;
         }
         write_atomic(

@@ -3,18 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use bioverse_core::{Example, Message, Record, Registry};
+use bioverse_formats::Options;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
 use super::{out, sampling::Sampling};
 use crate::{
-    Session, device,
+    Bundle, Session,
+    data::attachment,
+    device,
     error::{Error, Result},
 };
 
 /// Answers one question about the records given.
 ///
 /// A record stands where the question has its placeholder, `<molecule>`; a question without any gets the records in
-/// front. Records go with their placeholders in the order given.
+/// front. Records go with their placeholders in the order given. A record is written out, or it is that of a file: the only
+/// one (`P53.fasta`), one by name (`proteins.fasta#P04637`), or one by place (`cells.h5ad#17`; cells count from 0, rows of
+/// other formats from 1).
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Ask {
@@ -35,6 +40,7 @@ const EXAMPLES: &str = "\
 Examples:
   bioverse ask --bundle runs/pocket/finetune --molecule CC(=O)Oc1ccccc1C(=O)O \"What kind of compound is it?\"
   bioverse ask --bundle runs/pocket/finetune --molecule aspirin.smi \"Does <molecule> contain a benzene ring?\"
+  bioverse ask --bundle runs/cells --cell pbmc.h5ad#AAACATACAACCAC-1 \"What kind of cell is it?\"
   bioverse ask --bundle runs/pocket/finetune --record molecule=CCO \"Describe <molecule>.\"";
 
 const RECORD: &str = "record";
@@ -57,7 +63,9 @@ pub fn with_modalities(command: Command, names: &[&str]) -> Command {
         // A modality called like one of our own flags is still reached by --record.
         .filter(|name| !taken.iter().any(|long| long == *name) && **name != RECORD)
         .fold(command, |command, name| {
-            let help = format!("A {name}, or a file that holds one; may be repeated");
+            let help = format!(
+                "A {name}, a file that holds one, or FILE#ID for one of several; may be repeated"
+            );
             let flag = value(forever(id_of(name))).long(forever((*name).to_owned()));
             command.arg(flag.value_name("VALUE").help(help))
         })
@@ -92,8 +100,13 @@ pub fn records_of(matches: &ArgMatches, names: &[&str]) -> Vec<(Option<String>, 
 impl Ask {
     /// Prints the answer as it comes.
     pub fn run(self, given: Vec<(Option<String>, String)>, registry: &Registry) -> Result<()> {
-        let example = conversation(self.question, given)?;
-        example.check(&registry.names())?;
+        let example = conversation(self.question, given, &options(&self.bundle))?;
+        // A modality of one's own vectors is not registered; the bundle knows it.
+        let bundle = Bundle::open(&self.bundle)?;
+        let mut names = registry.names();
+        let own = bundle.manifest.modalities.keys().map(String::as_str);
+        names.extend(own.filter(|name| !registry.contains(name)));
+        example.check(&names)?;
         let device = device::parse(&self.device)?;
         let session = Session::open(&self.bundle, registry, &device)?;
         let config = self.sampling.config(vec![]);
@@ -107,11 +120,22 @@ impl Ask {
     }
 }
 
+/// How the files that the bundle was trained on were read: a cell asked about is read likewise.
+fn options(bundle: &Path) -> Options {
+    // A bundle that cannot be opened is told of where it is opened for use.
+    let config = Bundle::open(bundle).and_then(|bundle| bundle.config());
+    config.map_or_else(|_| Options::default(), |config| config.data.options())
+}
+
 /// The question as a conversation with its records.
-fn conversation(question: String, given: Vec<(Option<String>, String)>) -> Result<Example> {
+fn conversation(
+    question: String,
+    given: Vec<(Option<String>, String)>,
+    options: &Options,
+) -> Result<Example> {
     let records = given
         .into_iter()
-        .map(record)
+        .map(|given| record(given, options))
         .collect::<Result<Vec<(String, Record)>>>()?;
     let placeholder = |name: &str| format!("<{name}>");
     let placed = records
@@ -136,7 +160,7 @@ fn conversation(question: String, given: Vec<(Option<String>, String)>) -> Resul
     })
 }
 
-fn record((name, value): (Option<String>, String)) -> Result<(String, Record)> {
+fn record((name, value): (Option<String>, String), options: &Options) -> Result<(String, Record)> {
     let (name, value) = match name {
         Some(name) => (name, value),
         None => {
@@ -148,26 +172,8 @@ fn record((name, value): (Option<String>, String)) -> Result<(String, Record)> {
             (name.to_owned(), value.to_owned())
         }
     };
-    let text = read_if_file(&value)?;
-    // Records that are no plain text (numbers, tables) are written as JSON.
-    let json = serde_json::from_str(&text).ok();
-    let structured = json.filter(|json: &Record| json.is_array() || json.is_object());
-    Ok((name, structured.unwrap_or(Record::String(text))))
-}
-
-fn read_if_file(value: &str) -> Result<String> {
-    let path = Path::new(value);
-    if !path.is_file() {
-        return Ok(value.to_owned());
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(Error::Input(format!(
-            "{value} is empty; it should hold one record"
-        )));
-    }
-    Ok(text.to_owned())
+    let record = attachment::read(&name, &value, options)?;
+    Ok((name, record))
 }
 
 #[cfg(test)]
@@ -181,7 +187,12 @@ mod tests {
 
     #[test]
     fn records_come_in_front_of_a_question_without_placeholder() {
-        let example = conversation("What is it?".into(), vec![given("molecule", "CCO")]).unwrap();
+        let example = conversation(
+            "What is it?".into(),
+            vec![given("molecule", "CCO")],
+            &Options::default(),
+        )
+        .unwrap();
         assert_eq!(example.messages[0].content, "<molecule> What is it?");
         assert_eq!(
             example.records,
@@ -194,6 +205,7 @@ mod tests {
         let example = conversation(
             "Is <molecule> polar?".into(),
             vec![given("molecule", "[1]")],
+            &Options::default(),
         );
         let example = example.unwrap();
         assert_eq!(example.messages[0].content, "Is <molecule> polar?");
@@ -217,7 +229,7 @@ mod tests {
         let got = records_of(&matches, &["molecule", "rna"]);
         let values: Vec<&str> = got.iter().map(|(_, value)| value.as_str()).collect();
         assert_eq!(values, ["ACGU", "molecule=C=O", "CCO"]);
-        let (name, value) = record(got[1].clone()).unwrap();
+        let (name, value) = record(got[1].clone(), &Options::default()).unwrap();
         assert_eq!((name.as_str(), value), ("molecule", Record::from("C=O")));
     }
 
@@ -228,10 +240,12 @@ mod tests {
         std::fs::write(&file, "CCO\n").unwrap();
         let path = file.display().to_string();
         assert_eq!(
-            record(given("molecule", &path)).unwrap().1,
+            record(given("molecule", &path), &Options::default())
+                .unwrap()
+                .1,
             Record::from("CCO")
         );
         std::fs::write(&file, "\n").unwrap();
-        assert!(record(given("molecule", &path)).is_err());
+        assert!(record(given("molecule", &path), &Options::default()).is_err());
     }
 }

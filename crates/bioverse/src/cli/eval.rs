@@ -50,14 +50,14 @@ pub struct Eval {
 /// Rows in place of the bundle's own.
 #[derive(Debug, Args)]
 struct Rows {
-    /// Rows to measure on: JSONL, CSV or TSV, also gzipped.
+    /// Rows to measure on, in any format that is read.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Field of the record: the rows are pairs.
+    /// Field of the record; without it the one of the format (`sequence`, `smiles`, `cell`, `text`).
     #[arg(long, value_name = "FIELD", requires = "data", requires = "text_field")]
     input_field: Option<String>,
-    /// Field of the text.
-    #[arg(long, value_name = "FIELD", requires = "input_field")]
+    /// Field of the text: the rows are pairs.
+    #[arg(long, value_name = "FIELD", requires = "data")]
     text_field: Option<String>,
     /// Field that names the side of the split; without it the whole file is measured.
     #[arg(long, value_name = "FIELD", requires = "data")]

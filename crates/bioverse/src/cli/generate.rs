@@ -8,19 +8,20 @@ use clap::Args;
 
 use super::{out, sampling::Sampling};
 use crate::{
-    device,
+    convert, device,
     error::{Error, Result},
+    hub,
 };
 
 /// Continues a text with a language model of the Llama family.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Generate {
-    /// A Hugging Face folder.
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder, or a model of the Hub as `org/name[@revision]`.
+    #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// A LoRA in PEFT's format.
-    #[arg(long, value_name = "DIR")]
+    /// A LoRA in PEFT's format: a folder, or `org/name[@revision]`.
+    #[arg(long, value_name = "MODEL")]
     adapter: Option<PathBuf>,
     /// The text to continue.
     #[arg(long, value_name = "TEXT")]
@@ -39,17 +40,21 @@ const EXAMPLES: &str = "\
 Examples:
   bioverse generate --model models/pocket/lm --prompt \"A ketone is\" --max-new-tokens 24
   bioverse generate --model models/pocket/lm --chat --prompt \"What is an ester?\" --temperature 0.8 --seed 1
-  bioverse generate --model models/pocket/lm --adapter runs/pocket/finetune/bundle/adapter --prompt \"It is\"";
+  bioverse generate --model models/pocket/lm --adapter runs/pocket/finetune/bundle/adapter --prompt \"It is\"
+  bioverse generate --model Qwen/Qwen2.5-0.5B-Instruct --chat --prompt \"What is an ester?\"";
 
 impl Generate {
     /// Prints the continuation as it comes.
     pub fn run(self) -> Result<()> {
         let device = device::parse(&self.device)?;
-        let tokenizer = Tokenizer::load(&self.model)?;
+        let model = hub::locate(&self.model)?.dir;
+        let tokenizer = Tokenizer::load(&model)?;
         let ids = self.prompt_ids(&tokenizer)?;
-        let mut lm = CausalLm::load(&self.model, &device)?;
+        let mut lm = CausalLm::load(&model, &device)?;
         if let Some(adapter) = &self.adapter {
-            lm = lm.load_adapter(adapter, &device)?.merge_lora();
+            let adapter = hub::locate(adapter)?.dir;
+            convert::merge::warn_of_another_base(&model, &adapter)?;
+            lm = lm.load_adapter(&adapter, &device)?.merge_lora();
         }
         let eos = match lm.config().eos_token_id.clone() {
             ids if ids.is_empty() => tokenizer.eos().into_iter().collect(),

@@ -5,11 +5,14 @@
 
 mod align;
 mod ask;
+mod convert;
+mod download;
 mod encode;
 mod eval;
 mod finetune;
 mod generate;
 mod inspect;
+mod merge_adapter;
 mod out;
 mod pretrain;
 mod sampling;
@@ -52,7 +55,10 @@ enum Verb {
     Eval(eval::Eval),
     Generate(generate::Generate),
     Encode(encode::Encode),
+    Convert(convert::Convert),
+    MergeAdapter(merge_adapter::MergeAdapter),
     Inspect(inspect::Inspect),
+    Download(download::Download),
     Pretrain(pretrain::Pretrain),
 }
 
@@ -109,12 +115,19 @@ fn dispatch(verb: Verb, matches: &ArgMatches, registry: &Registry) -> Result<()>
         Verb::Eval(command) => command.run(registry),
         Verb::Generate(command) => command.run(),
         Verb::Encode(command) => command.run(registry),
+        Verb::Convert(command) => command.run(),
+        Verb::MergeAdapter(command) => command.run(),
         Verb::Inspect(command) => command.run(registry),
+        Verb::Download(command) => command.run(),
         Verb::Pretrain(command) => command.run(),
     }
 }
 
 fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
+    // A library that gave up on a damaged file: the file is told of, not the library.
+    if bioverse_formats::guard::active() {
+        return;
+    }
     let said = info.payload_as_str().unwrap_or("no message");
     let at = info
         .location()

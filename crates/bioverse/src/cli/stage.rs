@@ -6,7 +6,7 @@ use bioverse_core::Registry;
 use clap::Args;
 
 use super::out;
-use crate::{RunConfig, align::StageOptions, config::Resolved, error::Result, interrupt};
+use crate::{RunConfig, align::StageOptions, config::Resolved, error::Result, hub, interrupt};
 
 /// A configuration and what to do with it.
 #[derive(Debug, Args)]
@@ -26,9 +26,13 @@ pub struct StageArgs {
 }
 
 impl StageArgs {
-    /// Reads the configuration and shows each value with its origin.
+    /// Reads the configuration and shows each value with its origin, models of the Hub with their commit.
     pub fn resolve(&self, registry: &Registry) -> Result<Resolved> {
-        let resolved = RunConfig::load(&self.config, &self.set, registry)?;
+        let mut resolved = RunConfig::load(&self.config, &self.set, registry)?;
+        match self.dry_run {
+            true => hub::preview(&mut resolved)?,
+            false => hub::pin(&mut resolved)?,
+        }
         out::note(resolved.table().trim_end());
         Ok(resolved)
     }

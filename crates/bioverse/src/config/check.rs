@@ -90,10 +90,7 @@ fn names(config: &RunConfig) -> Result<(), String> {
         (Some(_), None) => Err(
             "`data.input_field` is set, but `data.text_field` is not; plain pairs need both".into(),
         ),
-        (None, Some(_)) => Err(
-            "`data.text_field` is set, but `data.input_field` is not; plain pairs need both".into(),
-        ),
-        (Some(_), Some(_)) if !data.question.contains("{}") => Err(format!(
+        (_, Some(_)) if !data.question.contains("{}") => Err(format!(
             "`data.question` is {:?}, in which no `{{}}` says where the record stands; write for example \"Describe {{}}.\"",
             data.question
         )),

@@ -3,7 +3,7 @@
 
 mod check;
 mod layers;
-mod modalities;
+pub(crate) mod modalities;
 mod sections;
 pub mod suggest;
 #[cfg(test)]
@@ -21,7 +21,10 @@ pub use sections::{
     AlignSection, DataSection, FinetuneSection, LlmSection, RunConfig, RunSection, TextSpace,
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    encoders,
+    error::{Error, Result},
+};
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +66,17 @@ impl RunConfig {
         }
         layers::refuse_unknown(&given)?;
         layers::settle_types(&mut given)?;
+        modalities::by_name(&mut given, registry);
         let modality = modalities::resolve(&given, registry)?;
-        let config = assemble(&given, modality)?;
+        let mut config = assemble(&given, modality)?;
+        for name in config
+            .align
+            .modalities
+            .iter_mut()
+            .chain(&mut config.data.modality)
+        {
+            *name = modalities::canonical(name, registry);
+        }
         let refuse = |problem: String| Error::Input(format!("{}: {problem}", file.display()));
         check::check(&config).map_err(refuse)?;
         for name in config.modality.keys() {
@@ -80,7 +92,9 @@ impl RunConfig {
     /// The projector of a modality: what it recommends, with `[projector]` laid over.
     pub fn projector_for(&self, modality: &str, registry: &Registry) -> Result<ProjectorConfig> {
         let internal = |error: String| Error::Input(format!("`[projector]`: {error}"));
-        let recommended = registry.projector(modality)?;
+        let none = Table::new();
+        let configured = self.modality.get(modality).unwrap_or(&none);
+        let recommended = encoders::projector(registry, modality, configured)?;
         let mut table = Table::try_from(recommended).map_err(|e| internal(e.to_string()))?;
         table.extend(self.projector.clone());
         table

@@ -57,7 +57,7 @@ impl Default for RunSection {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LlmSection {
-    /// A Hugging Face folder.
+    /// A Hugging Face folder, or a model of the Hub as `org/name[@revision]`.
     pub path: PathBuf,
 }
 
@@ -65,15 +65,15 @@ pub struct LlmSection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSection {
-    /// Rows to learn from: JSONL, CSV, TSV, each also gzipped.
+    /// Rows to learn from: JSONL, CSV, TSV, Parquet, FASTA, SMILES, SDF, h5ad, 10x, plain text.
     pub train: PathBuf,
     /// Rows to measure on; not set = rows of `train` on the `eval_split` side.
     pub eval: Option<PathBuf>,
     /// Modality of plain pairs; may be left out when one modality is configured.
     pub modality: Option<String>,
-    /// Field of the record; set = plain pairs, not set = instruction rows.
+    /// Field of the record in plain pairs; not set = the one of the format (`sequence`, `smiles`, `cell`, `text`).
     pub input_field: Option<String>,
-    /// Field of the text of plain pairs.
+    /// Field of the text of plain pairs; not set = instruction rows.
     pub text_field: Option<String>,
     /// User turn made for plain pairs; `{}` stands for the placeholder.
     pub question: String,
@@ -87,6 +87,26 @@ pub struct DataSection {
     pub eval_split: String,
     /// Use only the first rows of each side.
     pub limit: Option<usize>,
+    /// Whether the first line of CSV, TSV and SMILES names columns; not set = found out.
+    pub header: Option<bool>,
+    /// Count matrix of h5ad: not set = `X`, `raw` = `raw.X`, else a name in `layers`.
+    pub layer: Option<String>,
+    /// Column of `var` with the gene names of h5ad; not set = its index.
+    pub gene_field: Option<String>,
+    /// Leave bad rows out and write them to `<run.dir>/rejected.jsonl`, instead of ending at the first.
+    pub skip_bad: bool,
+}
+
+impl DataSection {
+    /// What is said here about how files are read.
+    pub fn options(&self) -> bioverse_formats::Options {
+        bioverse_formats::Options {
+            format: None,
+            header: self.header,
+            layer: self.layer.clone(),
+            gene_field: self.gene_field.clone(),
+        }
+    }
 }
 
 impl Default for DataSection {
@@ -103,6 +123,10 @@ impl Default for DataSection {
             train_split: "train".into(),
             eval_split: "test".into(),
             limit: None,
+            header: None,
+            layer: None,
+            gene_field: None,
+            skip_bad: false,
         }
     }
 }
@@ -198,7 +222,7 @@ impl Default for FinetuneSection {
                 lora_alpha: 16.0,
                 lora_dropout: 0.05,
                 target_modules: vec!["q_proj".into(), "v_proj".into()],
-                use_rslora: false,
+                ..LoraConfig::default()
             },
             lr: 2e-4,
             weight_decay: 0.01,

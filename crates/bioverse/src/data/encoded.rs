@@ -7,14 +7,12 @@ use bioverse_core::{Encoder, Projector, Record};
 use burn::{prelude::*, tensor::TensorData};
 use rayon::prelude::*;
 
+use super::batches::{BUDGET, batches, length};
 use crate::{
     error::{Error, Result},
     interrupt,
     telemetry::Progress,
 };
-
-/// Most records of one batch, and most characters of it once all are as long as the longest.
-const BATCH: (usize, usize) = (128, 8192);
 
 /// Pooled encoder states of the distinct records of one modality, in memory: `[N, num_soft_tokens, d_hidden]`.
 #[derive(Debug, Clone)]
@@ -24,12 +22,15 @@ pub struct EncodedStore {
     pooled: Vec<f32>,
     num_soft_tokens: usize,
     d_hidden: usize,
+    /// Most states that a record had.
+    longest: usize,
 }
 
 /// A distinct record, and where it was first seen.
 struct Distinct<'a> {
     key: String,
     record: &'a Record,
+    length: usize,
     first: usize,
 }
 
@@ -53,15 +54,18 @@ impl EncodedStore {
         if let Some((first, error)) = bad {
             return Err(named(error, |_| rows(first)));
         }
-        distinct.sort_by_cached_key(|item| (item.key.len(), item.first));
+        distinct.sort_by_key(|item| (item.length, item.first));
         let mut store = Self {
             index: HashMap::with_capacity(distinct.len()),
             pooled: vec![],
             num_soft_tokens: projector.config().num_soft_tokens,
             d_hidden: projector.d_hidden(),
+            longest: 0,
         };
         let mut progress = Progress::new(&format!("encode {}", encoder.name()), distinct.len());
-        for batch in batches(&distinct) {
+        let lengths: Vec<usize> = distinct.iter().map(|item| item.length).collect();
+        for range in batches(&lengths, BUDGET) {
+            let batch = &distinct[range];
             if interrupt::requested() {
                 let saved = "nothing was trained yet, so run the same command again".into();
                 return Err(Error::Interrupted { step: 0, saved });
@@ -72,7 +76,22 @@ impl EncodedStore {
             progress.set(store.len(), "");
         }
         progress.finish("");
+        store.report(encoder, projector);
         Ok(store)
+    }
+
+    /// What the owner of the records should know about them.
+    fn report(&self, encoder: &Encoder, projector: &Projector) {
+        let (name, several) = (encoder.name(), projector.config().num_soft_tokens);
+        if let Some(summary) = encoder.summary() {
+            tracing::info!("{name}: {summary}");
+        }
+        if several > 1 && self.longest == 1 {
+            tracing::warn!(
+                "each `{name}` record has one state only, so its {several} soft tokens are made of the same vector; \
+                 `projector.num_soft_tokens = 1` says the same in less room"
+            );
+        }
     }
 
     fn add(
@@ -83,7 +102,8 @@ impl EncodedStore {
     ) -> bioverse_core::Result<()> {
         let records: Vec<Record> = batch.iter().map(|item| item.record.clone()).collect();
         let hidden = encoder.encode(&records)?;
-        let [_, _, width] = hidden.states.dims();
+        let [_, states, width] = hidden.states.dims();
+        self.longest = self.longest.max(states);
         if width != self.d_hidden {
             return Err(bioverse_core::Error::Space(format!(
                 "the `{}` projector reads hidden states {} wide, but the encoder gives {width}: it was aligned to another \
@@ -135,26 +155,10 @@ fn distinct(records: &[Record]) -> Vec<Distinct<'_>> {
     let items = records.iter().enumerate().map(|(first, record)| Distinct {
         key: record.to_string(),
         record,
+        length: length(record),
         first,
     });
     items.filter(|item| seen.insert(item.key.clone())).collect()
-}
-
-/// Neighbours of like length, as many as one pass should hold; a long record may stand alone.
-fn batches<'a, 'r>(sorted: &'a [Distinct<'r>]) -> impl Iterator<Item = &'a [Distinct<'r>]> {
-    let (most, characters) = BATCH;
-    let mut rest = sorted;
-    std::iter::from_fn(move || {
-        let fits = |&n: &usize| n <= most && n * rest[n - 1].key.len() <= characters;
-        let n = (1..=rest.len())
-            .take_while(fits)
-            .last()
-            .unwrap_or(1)
-            .min(rest.len());
-        let (batch, after) = rest.split_at(n);
-        rest = after;
-        (!batch.is_empty()).then_some(batch)
-    })
 }
 
 /// An error about a record, with the name of its row instead of its place in a batch.
@@ -247,28 +251,6 @@ mod tests {
             [99.0, 97.0, 98.0, 97.0, 99.0, 97.0],
             "the mean of equal letters is the letter"
         );
-    }
-
-    #[test]
-    fn batches_hold_neighbours_of_like_length_within_the_budget() {
-        let records: Vec<Record> = (0..400)
-            .map(|i| json!("x".repeat(1 + i * 7919 % 3000)))
-            .collect();
-        let mut distinct = distinct(&records);
-        distinct.sort_by_key(|item| item.key.len());
-        let sizes: Vec<(usize, usize)> = batches(&distinct)
-            .map(|batch| (batch.len(), batch[batch.len() - 1].key.len()))
-            .collect();
-        assert_eq!(
-            sizes.iter().map(|size| size.0).sum::<usize>(),
-            distinct.len()
-        );
-        assert!(
-            sizes
-                .iter()
-                .all(|(n, longest)| *n <= 128 && (n * longest <= 8192 || *n == 1))
-        );
-        assert!(sizes.len() < distinct.len(), "short records share batches");
     }
 
     #[test]

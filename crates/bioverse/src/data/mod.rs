@@ -1,9 +1,15 @@
-//! Rows of data files as [`Example`](bioverse_core::Example)s, and frozen encodings of their records. What is learnt
-//! from them is unknown here.
+//! Rows of data files as [`Example`](bioverse_core::Example)s, records given one at a time, and frozen encodings of
+//! records. What is learnt from them is unknown here.
 
+pub mod attachment;
+pub(crate) mod batches;
 pub mod encoded;
 pub mod read;
+pub mod rejected;
 mod rows;
+pub mod screen;
 
 pub use encoded::EncodedStore;
-pub use read::{Row, Split, read_examples, read_rows, read_split};
+pub use read::{Row, Split, read_examples, read_rows, read_rows_with, read_split};
+pub use rejected::Rejected;
+pub use screen::Screen;

@@ -9,8 +9,13 @@ use std::path::Path;
 use bioverse_core::{Example, Message, Record, placeholder::escape};
 use serde_json::Value;
 
-pub use super::rows::read_rows;
-use super::rows::{Object, row_error};
+use bioverse_formats::Format;
+
+pub use super::rows::{read_rows, read_rows_with};
+use super::{
+    Screen,
+    rows::{Object, next_row, no_rows, row_error},
+};
 use crate::{
     config::{DataSection, suggest},
     error::{Error, Result},
@@ -48,28 +53,55 @@ pub fn read_examples(
 
 /// Reads the rows of one side. `modalities` are the configured modality names (the default for plain pairs is the only
 /// one). Every row is checked (placeholders against records); an error names file and row; an empty result is an error.
+/// With `data.skip_bad`, bad rows are left out and their number is logged.
 pub fn read_split(data: &DataSection, split: Split, modalities: &[&str]) -> Result<Vec<Row>> {
+    let mut screen = Screen::default();
+    let rows = read_split_into(data, split, modalities, &mut screen)?;
+    screen.finish()?;
+    Ok(rows)
+}
+
+/// [`read_split`]; with `data.skip_bad`, bad rows go to `screen` with their reasons.
+pub fn read_split_into(
+    data: &DataSection,
+    split: Split,
+    modalities: &[&str],
+    screen: &mut Screen,
+) -> Result<Vec<Row>> {
     let path = file(data, split)?;
-    let shape = Shape::of(data, modalities)?;
-    let mut rows = vec![];
-    for (number, object) in read_rows(path)? {
-        if data.limit.is_some_and(|limit| rows.len() >= limit) {
+    let mut source = bioverse_formats::open(path, &data.options())?;
+    let shape = Shape::of(data, source.format(), modalities)?;
+    let (mut rows, mut read) = (vec![], 0);
+    let before = screen.rejected().count();
+    while data.limit.is_none_or(|limit| rows.len() < limit) {
+        let rejects = data.skip_bad.then(|| screen.rejected());
+        let Some((number, mut object)) = next_row(&mut source, rejects)? else {
             break;
-        }
-        let here = |problem: String| row_error(path, number, problem);
-        if !on_side(data, split, &object).map_err(here)? {
-            continue;
-        }
-        let example = shape.example(data, &object).map_err(here)?;
-        let checked = example.check(modalities);
-        checked.map_err(|error| here(error.to_string()))?;
-        rows.push(Row {
-            number,
-            example,
-            extra: object,
+        };
+        read += 1;
+        let example = shape.on_side(data, split, &mut object, modalities);
+        let example = example.and_then(|example| match &example {
+            Some(found) => screen.check(found).map(|()| example),
+            None => Ok(example),
         });
+        match example {
+            Ok(None) => {}
+            Ok(Some(example)) => rows.push(Row {
+                number,
+                example,
+                extra: object,
+            }),
+            Err(problem) if data.skip_bad => screen.reject(path, number, &problem, &object)?,
+            Err(problem) => return Err(row_error(path, number, problem)),
+        }
     }
+    let bad = screen.rejected().count() - before;
     match rows.is_empty() {
+        true if bad > 0 => Err(Error::Input(format!(
+            "{}: no row is left, for {bad} are bad; leave `data.skip_bad` out to see what is wrong",
+            path.display()
+        ))),
+        true if read == 0 => Err(no_rows(path)),
         true => Err(nothing_left(data, split, path)),
         false => Ok(rows),
     }
@@ -127,16 +159,33 @@ enum Shape<'a> {
 }
 
 impl<'a> Shape<'a> {
-    fn of(data: &'a DataSection, modalities: &[&'a str]) -> Result<Self> {
-        let Some(input) = &data.input_field else {
-            return Ok(Self::Instructions);
+    fn of(data: &'a DataSection, format: Format, modalities: &[&'a str]) -> Result<Self> {
+        let need = |problem: String| Err(Error::Input(problem));
+        let input = match (&data.input_field, &data.text_field, format.record_field()) {
+            (None, None, None) => return Ok(Self::Instructions),
+            (None, None, Some(record)) => {
+                return need(format!(
+                    "{} holds records (`{record}`) without a text to learn; name the field that has one as \
+                     `data.text_field`, or give instruction rows",
+                    format.name()
+                ));
+            }
+            (Some(input), Some(_), _) => input.as_str(),
+            (None, Some(_), Some(record)) => record,
+            (Some(_), None, _) => {
+                return need(
+                    "`data.input_field` is set, but `data.text_field` is not; plain pairs need both"
+                        .into(),
+                );
+            }
+            (None, Some(_), None) => {
+                return need(format!(
+                    "`data.text_field` is set, but `data.input_field` is not; plain pairs in {} need both",
+                    format.name()
+                ));
+            }
         };
-        let text = data.text_field.as_deref().ok_or_else(|| {
-            Error::Input(
-                "`data.input_field` is set, but `data.text_field` is not; plain pairs need both"
-                    .into(),
-            )
-        })?;
+        let text = data.text_field.as_deref().unwrap_or_default();
         let modality = match (&data.modality, modalities) {
             (Some(name), _) if modalities.contains(&name.as_str()) => name.as_str(),
             (None, &[only]) => only,
@@ -165,7 +214,24 @@ impl<'a> Shape<'a> {
         })
     }
 
-    fn example(&self, data: &DataSection, row: &Object) -> Result<Example, String> {
+    /// The example of a row, where it belongs to the side asked for.
+    fn on_side(
+        &self,
+        data: &DataSection,
+        split: Split,
+        row: &mut Object,
+        modalities: &[&str],
+    ) -> Result<Option<Example>, String> {
+        if !on_side(data, split, row)? {
+            return Ok(None);
+        }
+        let example = self.example(data, row)?;
+        let checked = example.check(modalities);
+        checked.map_err(|error| error.to_string())?;
+        Ok(Some(example))
+    }
+
+    fn example(&self, data: &DataSection, row: &mut Object) -> Result<Example, String> {
         let mut example = match self {
             Self::Instructions => instruction(row)?,
             Self::Pairs {
@@ -181,7 +247,8 @@ impl<'a> Shape<'a> {
     }
 }
 
-fn instruction(row: &Object) -> Result<Example, String> {
+/// A row that is a conversation, not yet checked; else what is wrong with it.
+pub(crate) fn instruction(row: &Object) -> Result<Example, String> {
     if !row.contains_key("messages") {
         let fields: Vec<&str> = row.keys().map(String::as_str).collect();
         return Err(format!(
@@ -191,14 +258,14 @@ fn instruction(row: &Object) -> Result<Example, String> {
         ));
     }
     let wanted = |(name, value): (&String, &Value)| {
-        let known = ["messages", "records", "group"].contains(&name.as_str());
-        // Anything may name a group; only text is compared.
-        let value = if name == "group" && !value.is_null() {
-            Value::String(text(value))
-        } else {
-            value.clone()
+        let value = match name.as_str() {
+            "messages" => value.clone(),
+            "records" => records(value),
+            // Anything may name a group; only text is compared.
+            "group" if !value.is_null() => Value::String(text(value)),
+            _ => return None,
         };
-        known.then(|| (name.clone(), value))
+        Some((name.clone(), value))
     };
     let object: Object = row.iter().filter_map(wanted).collect();
     let example: Example = serde_json::from_value(Value::Object(object)).map_err(|error| {
@@ -213,15 +280,39 @@ fn instruction(row: &Object) -> Result<Example, String> {
     }
 }
 
+/// `[modality, record]` pairs. Tables have no lists of mixed types, so there a pair may be an object of two fields.
+fn records(value: &Value) -> Value {
+    let pair = |item: &Value| {
+        let fields = item.as_object().filter(|fields| fields.len() == 2);
+        let named =
+            fields.and_then(|fields| Some((fields.get("modality")?, fields.get("record")?)));
+        match named {
+            Some((modality, record)) => Value::Array(vec![modality.clone(), record.clone()]),
+            None => item.clone(),
+        }
+    };
+    match value {
+        Value::Array(items) => Value::Array(items.iter().map(pair).collect()),
+        Value::Null => Value::Array(vec![]),
+        other => other.clone(),
+    }
+}
+
 fn pair(
     data: &DataSection,
-    row: &Object,
+    row: &mut Object,
     input: &str,
     text_field: &str,
     modality: &str,
 ) -> Result<Example, String> {
-    let record: Record = field(row, "data.input_field", input)?.clone();
     let answer = text(field(row, "data.text_field", text_field)?);
+    let record: Record = match field(row, "data.input_field", input)? {
+        Value::Object(_) | Value::Array(_) => row
+            .get_mut(input)
+            // A cell is thousands of numbers, which need not be held twice.
+            .map_or(Value::Null, Value::take),
+        plain => plain.clone(),
+    };
     let empty = |record: &Record| {
         record.is_null() || record.as_str().is_some_and(|text| text.trim().is_empty())
     };

@@ -11,6 +11,13 @@ pub fn rank_of(scores: &[f32], target: usize) -> f64 {
     1.0 + better as f64 + tied.saturating_sub(1) as f64 / 2.0
 }
 
+/// Rank as most papers count it: one, plus what is strictly better. Ties count for the model, so one that scores everything
+/// alike is always right; compare with [`rank_of`] before believing it.
+pub fn optimistic_rank_of(scores: &[f32], target: usize) -> usize {
+    let own = scores.get(target).copied().unwrap_or(f32::NEG_INFINITY);
+    1 + scores.iter().filter(|score| **score > own).count()
+}
+
 /// Indices of the `k` best scores, best first; ties in order of index.
 pub fn top(scores: &[f32], k: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
@@ -138,6 +145,8 @@ mod tests {
         assert_eq!(rank_of(&[0.9, 0.5, 0.5, 0.1], 1), 2.5);
         // Everything alike among five: the middle.
         assert_eq!(rank_of(&[0.3; 5], 4), 3.0);
+        assert_eq!(optimistic_rank_of(&[0.3; 5], 4), 1);
+        assert_eq!(optimistic_rank_of(&[0.9, 0.5, 0.5, 0.1], 2), 2);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`metrics`] | ranks, exact match, word F1 |
+//! | [`text`] | BLEU, ROUGE, METEOR in the variants that papers report |
+//! | [`classification`], [`neighbours`] | accuracy, F1; k nearest neighbours, silhouette |
 //! | [`rows`] | eval rows with their ids and kinds |
 //! | [`retrieval`] | records ↔ texts over the whole eval side |
 //! | [`baseline`] | substrings → words by [`linear`] ridge regression over [`tfidf`] |
@@ -13,14 +15,17 @@
 
 pub mod answers;
 pub mod baseline;
+pub mod classification;
 pub mod linear;
 pub mod majority;
 pub mod metrics;
+pub mod neighbours;
 pub mod report;
 pub mod retrieval;
 pub mod rows;
 pub mod swap;
 pub mod table;
+pub mod text;
 pub mod tfidf;
 
 use std::path::PathBuf;
@@ -60,7 +65,7 @@ pub struct Request {
     pub suite: Suite,
     /// Only this modality's retrieval.
     pub modality: Option<String>,
-    /// Rows in place of those the bundle was trained on; with `input_field` they are pairs, without they are instructions.
+    /// Rows in place of those the bundle was trained on; with `text_field` they are pairs, without they are instructions.
     pub data: Option<DataSection>,
     /// Only the first eval rows of each suite.
     pub limit: Option<usize>,
@@ -231,7 +236,7 @@ impl Plan {
 }
 
 fn is_pairs(data: &DataSection) -> bool {
-    data.input_field.is_some()
+    data.text_field.is_some()
 }
 
 /// The pairs a bundle was aligned on: its own data, or those of the bundle it was tuned from.

@@ -16,14 +16,14 @@ use burn::prelude::*;
 use crate::align::StageOptions;
 use crate::bundle::{Bundle, Contents, Identities};
 use crate::config::{Resolved, RunConfig};
-use crate::data::{EncodedStore, Split};
+use crate::data::{EncodedStore, Screen, Split};
 use crate::error::{Error, Result};
 use crate::model::Bioverse;
 use crate::session::eos_ids;
 use crate::train::checkpoint::Checkpoints;
 use crate::train::seed::mix_name;
 use crate::train::{BatchOrder, MicroBatch, Observation, Stage, steps};
-use crate::{device, interrupt};
+use crate::{device, encoders, interrupt};
 
 use rows::{Rows, Rules};
 use setup::{Start, Trainable};
@@ -43,9 +43,13 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     let identities = Identities::of(config, registry)?;
     let device = device::parse(&config.run.device)?;
     let (model, lora) = start.model(trainable, &device)?;
-    let tokenizer = Tokenizer::load(&config.llm.path)?;
+    let tokenizer = Tokenizer::load(&start.llm)?;
     let rules = rules(&start, &tokenizer, &model.llm)?;
-    let rows = Sides::read(config, &start.names(), &rules)?;
+    let modalities = start.bundle.manifest.modalities.iter();
+    let tables = modalities.map(|(name, entry)| (name.clone(), entry.table()));
+    let mut screen = Screen::of(config, registry, tables)?;
+    let rows = Sides::read(config, &start.names(), &rules, &mut screen)?;
+    screen.finish()?;
     let encoded = rows.encode(&start, registry, &model, &device)?;
     checkpoints.begin()?;
     let model = train(config, model, &rows, &encoded, &checkpoints, &device)?.valid();
@@ -66,13 +70,16 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
 /// answers cut off by `max_length`, trained pads.
 pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
     let trainable = Trainable::of(&resolved.config.finetune)?;
+    if let Some(missing) = Start::not_here(&resolved.config)? {
+        return Ok(missing);
+    }
     let start = Start::open(&resolved.config, registry)?;
     let config = &start.config;
     let device = device::parse(&config.run.device)?;
-    let tokenizer = Tokenizer::load(&config.llm.path)?;
+    let tokenizer = Tokenizer::load(&start.llm)?;
     let (model, _) = start.model(trainable, &device)?;
     let rules = rules(&start, &tokenizer, &model.llm)?;
-    let rows = Sides::read(config, &start.names(), &rules)?;
+    let rows = Sides::read(config, &start.names(), &rules, &mut Screen::default())?;
     rows.check_records(&start, registry, &device)?;
     let mut text = format!(
         "stage 2 would train {} for {} steps of {} × {} rows on {} rows ({} held out), each of them checked: all have an \
@@ -133,14 +140,19 @@ struct Sides {
 }
 
 impl Sides {
-    fn read(config: &RunConfig, names: &[&str], rules: &Rules<'_>) -> Result<Self> {
+    fn read(
+        config: &RunConfig,
+        names: &[&str],
+        rules: &Rules<'_>,
+        screen: &mut Screen,
+    ) -> Result<Self> {
         let data = &config.data;
         let held_out = match data.eval.is_some() || data.split_field.is_some() {
-            true => Some(Rows::read(data, Split::Eval, names, rules)?),
+            true => Some(Rows::read(data, Split::Eval, names, rules, screen)?),
             false => None,
         };
         Ok(Self {
-            train: Rows::read(data, Split::Train, names, rules)?,
+            train: Rows::read(data, Split::Train, names, rules, screen)?,
             held_out,
         })
     }
@@ -168,7 +180,7 @@ impl Sides {
             if records.is_empty() {
                 continue;
             }
-            let encoder = registry.load(name, &entry.config, device)?;
+            let encoder = encoders::load(registry, name, &entry.table(), device)?;
             let row = |index: usize| rows.get(index).cloned().unwrap_or_default();
             let store = EncodedStore::build(&encoder, model.projector(name)?, &records, &row)?;
             encoded.insert(name.clone(), store);
@@ -183,7 +195,7 @@ impl Sides {
             if records.is_empty() {
                 continue;
             }
-            let encoder = registry.load(name, &entry.config, device)?;
+            let encoder = encoders::load(registry, name, &entry.table(), device)?;
             for (record, row) in &records {
                 encoder
                     .check(record)

@@ -8,7 +8,8 @@ use bioverse_core::{BoxError, Example, Layout, PadSide, Prompt, Record, Segment,
 use bioverse_nn::Tokenizer;
 
 use crate::config::DataSection;
-use crate::data::read::{Split, file, read_split};
+use crate::data::Screen;
+use crate::data::read::{Split, file, read_split_into};
 use crate::error::{Error, Result};
 use crate::session::prompt_of;
 
@@ -45,12 +46,13 @@ pub(super) struct Counts {
 }
 
 impl Rows {
-    /// Reads one side and checks every row.
+    /// Reads one side and checks every row; with `data.skip_bad`, bad ones go to `screen`.
     pub fn read(
         data: &DataSection,
         split: Split,
         names: &[&str],
         rules: &Rules<'_>,
+        screen: &mut Screen,
     ) -> Result<Self> {
         let path = file(data, split)?;
         let mut rows = Self {
@@ -61,11 +63,23 @@ impl Rows {
             soft_len: rules.soft_len.clone(),
             pad: rules.tokenizer.pad().unwrap_or(0),
         };
-        for row in read_split(data, split, names)? {
+        for row in read_split_into(data, split, names, screen)? {
             let name = format!("{} row {}", path.display(), row.number);
-            rows.add(name, &row.example, rules)?;
+            match rows.add(name.clone(), &row.example, rules) {
+                Err(Error::Input(problem)) if data.skip_bad => {
+                    let reason = problem.strip_prefix(&format!("{name}: "));
+                    screen.reject(path, row.number, reason.unwrap_or(&problem), &row.extra)?;
+                }
+                added => added?,
+            }
         }
-        Ok(rows)
+        match rows.len() {
+            0 => Err(Error::Input(format!(
+                "{}: no row is left, for all are bad; leave `data.skip_bad` out to see what is wrong",
+                path.display()
+            ))),
+            _ => Ok(rows),
+        }
     }
 
     fn add(&mut self, name: String, example: &Example, rules: &Rules<'_>) -> Result<()> {

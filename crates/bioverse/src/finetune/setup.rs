@@ -7,9 +7,10 @@ use bioverse_core::Registry;
 use bioverse_nn::{CausalLm, LoraConfig};
 use burn::prelude::*;
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Identity};
 use crate::config::{FinetuneSection, RunConfig};
 use crate::error::{Error, Result};
+use crate::hub;
 use crate::model::Bioverse;
 use crate::train::seed::{mix_name, seeded};
 
@@ -46,30 +47,50 @@ impl Trainable {
 pub(super) struct Start {
     pub bundle: Bundle,
     pub config: RunConfig,
+    /// The LLM's folder.
+    pub llm: PathBuf,
+}
+
+/// The bundle that `finetune.from` names, and the configuration with its models.
+fn settled(config: &RunConfig) -> Result<(Bundle, RunConfig)> {
+    let mut config = config.clone();
+    if config.finetune.from.as_os_str().is_empty() {
+        return Err(Error::Input(
+            "finetune.from is not set; give the bundle that `bioverse align` wrote".into(),
+        ));
+    }
+    let bundle = Bundle::open(&config.finetune.from)?;
+    if config.llm.path.as_os_str().is_empty() {
+        let Identity { path, source, .. } = bundle.manifest.llm.clone();
+        config.llm.path = source.map_or(path, PathBuf::from);
+    }
+    for (name, entry) in &bundle.manifest.modalities {
+        config.modality.insert(name.clone(), entry.table());
+    }
+    Ok((bundle, config))
 }
 
 impl Start {
     /// Opens `finetune.from` and verifies LLM, tokenizer and encoders.
     pub fn open(config: &RunConfig, registry: &Registry) -> Result<Self> {
-        let mut config = config.clone();
-        if config.finetune.from.as_os_str().is_empty() {
-            return Err(Error::Input(
-                "finetune.from is not set; give the bundle that `bioverse align` wrote".into(),
-            ));
-        }
-        let bundle = Bundle::open(&config.finetune.from)?;
-        if config.llm.path.as_os_str().is_empty() {
-            config.llm.path = bundle.manifest.llm.path.clone();
-        }
+        let (bundle, config) = settled(config)?;
+        let config = hub::fetch(&config)?;
+        let llm = hub::locate(&config.llm.path)?.dir;
         // An LLM that was moved is fine as long as its files are the same.
-        if config.llm.path != bundle.manifest.llm.path {
-            bundle.verify_llm(&config.llm.path)?;
+        if llm != bundle.manifest.llm.path {
+            bundle.verify_llm(&llm)?;
         }
         bundle.verify(registry)?;
-        for (name, entry) in &bundle.manifest.modalities {
-            config.modality.insert(name.clone(), entry.config.clone());
-        }
-        Ok(Self { bundle, config })
+        Ok(Self {
+            bundle,
+            config,
+            llm,
+        })
+    }
+
+    /// What [`open`](Self::open) would download first, if anything.
+    pub fn not_here(config: &RunConfig) -> Result<Option<String>> {
+        hub::not_here(&settled(config)?.1)
     }
 
     /// Modalities that rows may mention: those of the bundle.
@@ -86,7 +107,7 @@ impl Start {
     ) -> Result<(Bioverse, Option<LoraConfig>)> {
         let training = device.clone().autodiff();
         let place = |learns: bool| if learns { &training } else { device };
-        let llm = CausalLm::load(&self.config.llm.path, device)?;
+        let llm = CausalLm::load(&self.llm, device)?;
         let (llm, lora) = match (self.adapter()?, trainable.lora) {
             (Some((dir, lora)), learns) => (llm.load_adapter(&dir, place(learns))?, Some(lora)),
             (None, true) => {

@@ -128,7 +128,7 @@ pub struct RowFilter {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusSection {
-    /// JSONL, CSV or TSV, also gzipped; `{data}` stands for the data folder.
+    /// Any file that is read as rows; `{data}` stands for the data folder.
     pub path: String,
     /// Where the rows are from, for the model card.
     pub source: String,

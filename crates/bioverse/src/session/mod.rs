@@ -15,6 +15,7 @@ use burn::prelude::*;
 use crate::align::space::{self, TextMetric};
 use crate::bundle::Bundle;
 use crate::data::EncodedStore;
+use crate::encoders;
 use crate::error::{Error, Result};
 use crate::model::Bioverse;
 use crate::telemetry::Progress;
@@ -40,15 +41,18 @@ impl Session {
     pub fn open(bundle: &Path, registry: &Registry, device: &Device) -> Result<Self> {
         let bundle = Bundle::open(bundle)?;
         bundle.verify(registry)?;
-        let folder = &bundle.manifest.llm.path;
-        let mut llm = CausalLm::load(folder, device)?;
+        let folder = bundle.manifest.llm.folder()?;
+        let mut llm = CausalLm::load(&folder, device)?;
         if let Some(adapter) = bundle.adapter_dir() {
             llm = llm.load_adapter(&adapter, device)?.merge_lora();
         }
-        let tokenizer = Tokenizer::load(folder)?;
+        let tokenizer = Tokenizer::load(&folder)?;
         let mut encoders = BTreeMap::new();
         for (name, entry) in &bundle.manifest.modalities {
-            encoders.insert(name.clone(), registry.load(name, &entry.config, device)?);
+            encoders.insert(
+                name.clone(),
+                encoders::load(registry, name, &entry.table(), device)?,
+            );
         }
         let projectors = bundle.space(device)?.into_projectors();
         Ok(Self {

@@ -35,7 +35,7 @@ pub fn look(bundle: &Bundle, registry: &Registry, findings: &mut Findings) {
             ),
         );
         identity(findings, "encoder", &entry.encoder);
-        if !registry.contains(name) {
+        if !crate::encoders::is_known(registry, name, &entry.config) {
             findings.problem(format!(
                 "modality `{name}` is not registered in this program (registered: {})",
                 registry.names().join(", ")
@@ -58,6 +58,9 @@ pub fn look(bundle: &Bundle, registry: &Registry, findings: &mut Findings) {
 
 fn identity(findings: &mut Findings, name: &str, identity: &Identity) {
     findings.fact(name, identity.path.display());
+    if let Some(source) = &identity.source {
+        findings.lines.push(format!("  from {source}"));
+    }
     for (file, hash) in &identity.files {
         let short: String = hash.chars().take(16).collect();
         findings.lines.push(format!("  {file:<24} sha256 {short}…"));

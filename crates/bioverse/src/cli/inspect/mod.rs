@@ -3,6 +3,7 @@
 mod bundle;
 mod model;
 mod rows;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 
@@ -13,15 +14,17 @@ use super::out;
 use crate::{
     Bundle, RunConfig,
     error::{Error, Result},
+    hub,
 };
 
-/// Says what a model folder, weight file, bundle, data file or configuration holds, and what is wrong with it.
+/// Says what a model, adapter, bundle, data file or configuration holds, and what is wrong with it.
 ///
 /// Exit code 2 when something is wrong.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Inspect {
-    /// A Hugging Face folder, a .safetensors file, a bundle or run directory, a data file, or a run's TOML.
+    /// A model folder, a model of the Hub as `org/name`, a weight file, an adapter, a bundle or run directory, a data file, a
+    /// table of vectors, or a run's TOML.
     path: PathBuf,
 }
 
@@ -29,6 +32,8 @@ const EXAMPLES: &str = "\
 Examples:
   bioverse inspect models/pocket/lm
   bioverse inspect runs/pocket/finetune
+  bioverse inspect scGPT_human/best_model.pt
+  bioverse inspect pbmc3k.h5ad
   bioverse inspect datasets/pocket/questions.jsonl";
 
 /// What was found.
@@ -51,7 +56,7 @@ impl Findings {
 impl Inspect {
     /// Prints the findings.
     pub fn run(self, registry: &Registry) -> Result<()> {
-        let findings = look(&self.path, registry)?;
+        let findings = look(&hub::folder_or_path(&self.path)?, registry)?;
         for line in &findings.lines {
             out::line(line)?;
         }
@@ -77,17 +82,26 @@ fn look(path: &Path, registry: &Registry) -> Result<Findings> {
         let is_bundle = |dir: &Path| dir.join("bundle.json").is_file();
         if is_bundle(path) || is_bundle(&path.join("bundle")) {
             bundle::look(&Bundle::open(path)?, registry, &mut findings);
+        } else if model::is_scgpt(path) {
+            model::look_scgpt(path, registry, &mut findings)?;
         } else if path.join("config.json").is_file() {
             model::look(path, &mut findings)?;
         } else if path.join("adapter_config.json").is_file() {
             model::adapter(path, &mut findings)?;
+        } else if bioverse_formats::Format::detect(path).is_ok() {
+            rows::look(path, registry, &mut findings)?;
         } else {
             return Err(Error::Input(format!(
                 "{} is a folder without config.json (a model), adapter_config.json (an adapter) or bundle.json (a bundle)",
                 path.display()
             )));
         }
-    } else if extension == Some("safetensors") {
+    } else if vectors::is_table(path) {
+        vectors::look(path, &mut findings)?;
+    } else if matches!(
+        extension,
+        Some("safetensors" | "bin" | "pt" | "pth" | "ckpt")
+    ) {
         findings.fact("file", path.display());
         model::weights(path, &mut findings)?;
     } else if extension == Some("toml") {

@@ -1,13 +1,11 @@
-//! Hugging Face folders and weight files: family, sizes, dtypes, hashes, and files that are not whole.
+//! Model folders, adapters and weight files: family, sizes, dtypes, hashes; tensors that are missing, misshapen or unused.
+//! No model is run, and of the weights only the hashes are computed.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
-use safetensors::tensor::Metadata;
+use bioverse_core::Registry;
+use bioverse_nn::{Weights, weights::Audit};
+use burn::prelude::Device;
 use serde_json::Value;
 
 use super::{Findings, counted, grouped};
@@ -28,11 +26,23 @@ const SIZES: [&str; 8] = [
     "tie_word_embeddings",
 ];
 
-/// Bytes that say how long the header is.
-const PREFIX: usize = 8;
+/// Keys of scGPT's `args.json` worth a line.
+const SCGPT_SIZES: [&str; 6] = [
+    "embsize",
+    "nlayers",
+    "nheads",
+    "d_hid",
+    "n_bins",
+    "max_seq_len",
+];
 
-/// Longest header that is read; the format allows no more.
-const LONGEST_HEADER: u64 = 100_000_000;
+/// How many names are printed of a long list.
+const SHOWN: usize = 5;
+
+/// Whether a folder is a scGPT model, which has a vocabulary of genes where others have a tokenizer.
+pub fn is_scgpt(dir: &Path) -> bool {
+    dir.join("args.json").is_file() && dir.join("vocab.json").is_file()
+}
 
 /// A model folder.
 pub fn look(dir: &Path, findings: &mut Findings) -> Result<()> {
@@ -42,21 +52,34 @@ pub fn look(dir: &Path, findings: &mut Findings) -> Result<()> {
         Some(family) => findings.fact("family", family),
         None => findings.problem("config.json has no `model_type`, so the family is unknown"),
     }
-    for key in SIZES {
-        if !config[key].is_null() {
-            findings.lines.push(format!("  {key:<24} {}", config[key]));
-        }
-    }
+    sizes(&config, &SIZES, findings);
     tokenizer(dir, findings);
-    let shards = shards(dir, findings)?;
-    if shards.is_empty() {
-        findings.problem(format!(
-            "{} holds no *.safetensors file; convert the weights, or download the missing file",
-            dir.display()
-        ));
+    weight_files(dir, findings)?;
+    match bioverse_nn::audit(dir) {
+        Ok(audit) => audited(&audit, findings),
+        Err(error) => findings.problem(error.to_string()),
     }
-    for shard in shards {
-        weights(&shard, findings)?;
+    Ok(())
+}
+
+/// A scGPT folder. Its tensors are checked by loading it, which is what its plugin can do.
+pub fn look_scgpt(dir: &Path, registry: &Registry, findings: &mut Findings) -> Result<()> {
+    findings.fact("model", dir.display());
+    findings.fact("family", "scgpt");
+    sizes(&json(&dir.join("args.json"))?, &SCGPT_SIZES, findings);
+    if let Some(vocabulary) = json(&dir.join("vocab.json"))?.as_object() {
+        findings.fact(
+            "vocabulary",
+            format!("{} tokens", grouped(vocabulary.len() as u64)),
+        );
+    }
+    weight_files(dir, findings)?;
+    let path = toml::Value::String(dir.display().to_string());
+    let table = toml::Table::from_iter([("path".to_owned(), path)]);
+    if registry.contains("cell")
+        && let Err(error) = registry.load("cell", &table, &Device::flex())
+    {
+        findings.problem(error.to_string());
     }
     Ok(())
 }
@@ -69,46 +92,52 @@ pub fn adapter(dir: &Path, findings: &mut Findings) -> Result<()> {
         "r",
         "lora_alpha",
         "lora_dropout",
+        "use_rslora",
         "target_modules",
+        "modules_to_save",
         "base_model_name_or_path",
     ] {
-        findings.lines.push(format!("  {key:<24} {}", config[key]));
+        if !config[key].is_null() {
+            findings.lines.push(format!("  {key:<24} {}", config[key]));
+        }
     }
-    weights(&dir.join("adapter_model.safetensors"), findings)
+    let file = ["adapter_model.safetensors", "adapter_model.bin"]
+        .map(|name| dir.join(name))
+        .into_iter()
+        .find(|file| file.is_file());
+    match file {
+        Some(file) => weights(&file, findings),
+        None => {
+            findings.problem(format!(
+                "{} holds no adapter_model.safetensors; download the missing file",
+                dir.display()
+            ));
+            Ok(())
+        }
+    }
 }
 
-/// One weight file: its header is read, its length checked, its bytes hashed.
+/// One weight file: its header is read and checked, its bytes hashed.
 pub fn weights(file: &Path, findings: &mut Findings) -> Result<()> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let (header, length) = match header(file) {
-        Ok(found) => found,
-        Err(problem) => {
-            findings.problem(format!("{}: {problem}", file.display()));
-            return Ok(());
-        }
-    };
-    let metadata: Metadata = match serde_json::from_slice(&header) {
-        Ok(found) => found,
+    let weights = match Weights::open_file(file) {
+        Ok(weights) => weights,
         Err(error) => {
-            findings.problem(format!(
-                "{}: its header does not parse ({error}); it is damaged or no safetensors file",
-                file.display()
-            ));
+            findings.problem(error.to_string());
             return Ok(());
         }
     };
-    let expected = (PREFIX + header.len() + metadata.data_len()) as u64;
-    if expected != length {
-        findings.problem(format!(
-            "{} is {length} bytes long, but its header describes {expected}; it is truncated or damaged, fetch it again",
-            file.display()
-        ));
-    }
+    let length = std::fs::metadata(file)
+        .map_err(|error| Error::io(file, error))?
+        .len();
     let mut parameters = 0u64;
     let mut by_dtype: BTreeMap<String, usize> = BTreeMap::new();
-    for info in metadata.tensors().values() {
-        parameters += info.shape.iter().map(|n| *n as u64).product::<u64>();
-        *by_dtype.entry(format!("{:?}", info.dtype)).or_default() += 1;
+    for name in weights.names() {
+        parameters += weights
+            .shape(name)?
+            .iter()
+            .map(|n| *n as u64)
+            .product::<u64>();
+        *by_dtype.entry(weights.dtype(name)?).or_default() += 1;
     }
     let dtypes: Vec<String> = by_dtype
         .iter()
@@ -117,9 +146,10 @@ pub fn weights(file: &Path, findings: &mut Findings) -> Result<()> {
     findings.fact(
         "weights",
         format!(
-            "{name}: {} parameters in {} ({}), {} bytes",
+            "{}: {} parameters in {} ({}), {} bytes",
+            file.file_name().unwrap_or_default().to_string_lossy(),
             grouped(parameters),
-            counted(metadata.tensors().len(), "tensor"),
+            counted(weights.names().len(), "tensor"),
             dtypes.join(", "),
             grouped(length)
         ),
@@ -128,54 +158,58 @@ pub fn weights(file: &Path, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-/// The header, and the length of the file.
-fn header(path: &Path) -> Result<(Vec<u8>, u64), String> {
-    let plain = |error: std::io::Error| error.to_string();
-    let mut file = File::open(path).map_err(plain)?;
-    let length = file.metadata().map_err(plain)?.len();
-    let mut prefix = [0u8; PREFIX];
-    file.read_exact(&mut prefix).map_err(|_| {
-        format!("{length} bytes are too few for a safetensors file; fetch it again")
-    })?;
-    let size = u64::from_le_bytes(prefix);
-    if size > LONGEST_HEADER || size > length - PREFIX as u64 {
-        return Err(format!(
-            "its header claims {size} bytes, but the file has {length}; it is truncated or no safetensors file"
-        ));
+/// Every weight file of a folder; that there is none, or that an index lies, is a problem.
+fn weight_files(dir: &Path, findings: &mut Findings) -> Result<()> {
+    if let Err(error) = Weights::open(dir) {
+        findings.problem(error.to_string());
     }
-    let mut header = vec![];
-    file.take(size).read_to_end(&mut header).map_err(plain)?;
-    Ok((header, length))
+    let files = Weights::files(dir).into_iter();
+    for file in files.filter(|file| file.extension().is_none_or(|e| e != "json")) {
+        weights(&file, findings)?;
+    }
+    Ok(())
 }
 
-/// Weight files: those the index names, else the one with the usual name, else all of the folder.
-fn shards(dir: &Path, findings: &mut Findings) -> Result<Vec<PathBuf>> {
-    let index = dir.join("model.safetensors.index.json");
-    if index.is_file() {
-        let index = json(&index)?;
-        let map = index["weight_map"].as_object();
-        let mut names: Vec<&str> = map
-            .into_iter()
-            .flat_map(|map| map.values().filter_map(Value::as_str))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        if names.is_empty() {
-            findings.problem("model.safetensors.index.json has no `weight_map`");
-        }
-        return Ok(names.into_iter().map(|name| dir.join(name)).collect());
+/// What the model makes of its weights.
+fn audited(audit: &Audit, findings: &mut Findings) {
+    if !audit.missing.is_empty() {
+        findings.problem(format!(
+            "{} missing, among them {}; download the folder again, or correct config.json",
+            counted(audit.missing.len(), "tensor"),
+            some(audit.missing.iter())
+        ));
     }
-    let single = dir.join("model.safetensors");
-    if single.is_file() {
-        return Ok(vec![single]);
+    for (name, problem) in audit.misshapen.iter().take(SHOWN) {
+        findings.problem(format!(
+            "tensor `{name}` {problem}; weights and config.json are from different models"
+        ));
     }
-    let entries = std::fs::read_dir(dir).map_err(|error| Error::io(dir, error))?;
-    let mut found: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
-        .collect();
-    found.sort();
-    Ok(found)
+    if !audit.unused.is_empty() {
+        findings.fact(
+            "unused",
+            format!(
+                "{} that the model has no use for: {}",
+                counted(audit.unused.len(), "tensor"),
+                some(audit.unused.iter())
+            ),
+        );
+    }
+}
+
+/// The first names of a list.
+fn some<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    let rest = names.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = names.take(SHOWN).map(|name| format!("`{name}`")).collect();
+    match rest {
+        0 => shown.join(", "),
+        rest => format!("{} and {rest} more", shown.join(", ")),
+    }
+}
+
+fn sizes(config: &Value, keys: &[&str], findings: &mut Findings) {
+    for key in keys.iter().filter(|key| !config[**key].is_null()) {
+        findings.lines.push(format!("  {key:<24} {}", config[*key]));
+    }
 }
 
 fn tokenizer(dir: &Path, findings: &mut Findings) {

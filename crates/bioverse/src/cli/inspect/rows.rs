@@ -1,114 +1,154 @@
-//! Data files: fields, how often they are filled, sides and kinds, and rows that no stage would take.
+//! Data files of every format: fields, how often they are filled, sides and kinds, names that occur twice, rows that cannot
+//! be read and rows that no stage would take. It reads a row at a time.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+mod field;
+
+use std::{collections::HashMap, path::Path};
 
 use bioverse_core::{Example, Registry};
-use serde_json::{Map, Value};
+use bioverse_formats::{Format, Object, Options};
+use serde_json::Value;
 
-use super::{Findings, counted};
-use crate::{data::read::read_rows, error::Result, files};
+use self::field::Field;
+use super::{Findings, counted, grouped};
+use crate::{error::Result, files};
 
 /// Problems that are listed one by one.
 const SHOWN: usize = 5;
-/// Fields with at most so many values are taken for categories.
-const CATEGORIES: usize = 12;
-
-type Row = (usize, Map<String, Value>);
+/// Rows that are looked at.
+const ROWS: usize = 100_000;
 
 /// A data file.
 pub fn look(file: &Path, registry: &Registry, findings: &mut Findings) -> Result<()> {
-    let rows = read_rows(file)?;
+    let rows = bioverse_formats::open(file, &Options::default())?;
+    let (format, hint) = (rows.format(), rows.len_hint());
+    let mut seen = Seen::default();
+    let names = registry.names();
+    for row in rows.take(ROWS) {
+        match row {
+            Ok(row) => seen.row(file, format, row.number, &row.object, &names),
+            Err(error) if error.is_row() => seen.problem(error.to_string()),
+            Err(error) => {
+                seen.problem(error.to_string());
+                break;
+            }
+        }
+    }
     findings.fact("data", file.display());
-    findings.fact("sha256", files::sha256(file)?);
-    findings.fact("rows", rows.len());
-    if rows.is_empty() {
-        findings.problem(format!("{} holds no row", file.display()));
+    findings.fact("format", format.name());
+    if file.is_file() {
+        findings.fact("sha256", files::sha256(file)?);
     }
-    for (name, values) in by_field(&rows) {
-        findings
-            .lines
-            .push(format!("  {name:<16} {}", summary(&values, rows.len())));
-    }
-    if rows.iter().any(|(_, row)| row.contains_key("messages")) {
-        findings.fact("form", "instruction rows");
-        instructions(file, &rows, registry, findings);
-    } else {
-        findings.fact(
-            "form",
-            "plain rows; name the record and its text with data.input_field and data.text_field",
-        );
-    }
+    seen.tell(file, format, hint, findings);
     Ok(())
 }
 
-fn by_field(rows: &[Row]) -> BTreeMap<&str, Vec<&Value>> {
-    let mut fields: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
-    for (_, row) in rows {
+/// What was seen of a file so far.
+#[derive(Default)]
+struct Seen {
+    rows: usize,
+    /// In the order of their first appearance.
+    fields: Vec<(String, Field)>,
+    /// Hash of a name → the row it was first seen in.
+    ids: HashMap<u64, usize>,
+    /// How many names occurred before, and the first of them.
+    again: (usize, Option<String>),
+    instructions: usize,
+    problems: Vec<String>,
+    bad: usize,
+}
+
+impl Seen {
+    fn problem(&mut self, problem: String) {
+        self.bad += 1;
+        if self.bad <= SHOWN {
+            self.problems.push(problem);
+        }
+    }
+
+    fn row(&mut self, file: &Path, format: Format, number: usize, row: &Object, names: &[&str]) {
+        self.rows += 1;
         for (name, value) in row {
-            let filled = !value.is_null() && value.as_str() != Some("");
-            let values = fields.entry(name).or_default();
-            if filled {
-                values.push(value);
+            let at = self.fields.iter().position(|(known, _)| known == name);
+            let at = at.unwrap_or_else(|| {
+                self.fields.push((name.clone(), Field::default()));
+                self.fields.len() - 1
+            });
+            if let Some((_, field)) = self.fields.get_mut(at) {
+                field.add(value);
+            }
+        }
+        if let Some(id) = row.get(format.id_field().unwrap_or("id")) {
+            self.id(number, id);
+        }
+        if row.contains_key("messages") {
+            self.instructions += 1;
+            if let Err(problem) = check(row, names) {
+                self.problem(format!("{} row {number}: {problem}", file.display()));
             }
         }
     }
-    fields
-}
 
-fn summary(values: &[&Value], rows: usize) -> String {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for value in values {
-        *counts.entry(value.to_string()).or_default() += 1;
-    }
-    let kinds: BTreeSet<&str> = values.iter().map(|value| kind(value)).collect();
-    let kinds: Vec<&str> = kinds.into_iter().collect();
-    let missing = match rows - values.len() {
-        0 => String::new(),
-        n => format!(", missing in {n}"),
-    };
-    let distinct = if counts.len() <= CATEGORIES && counts.len() < values.len() {
-        let each = counts.iter().map(|(value, n)| {
-            let value: String = value.trim_matches('"').chars().take(24).collect();
-            format!("{value} × {n}")
-        });
-        each.collect::<Vec<_>>().join(", ")
-    } else {
-        format!("{} distinct", counts.len())
-    };
-    format!("{}: {distinct}{missing}", kinds.join(" or "))
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "text",
-        Value::Array(_) => "list",
-        Value::Object(_) => "object",
-    }
-}
-
-fn instructions(file: &Path, rows: &[Row], registry: &Registry, findings: &mut Findings) {
-    let names = registry.names();
-    let mut refused = 0;
-    for (number, row) in rows {
-        let checked = serde_json::from_value::<Example>(Value::Object(row.clone()))
-            .map_err(|error| error.to_string())
-            .and_then(|example| example.check(&names).map_err(|error| error.to_string()));
-        if let Err(problem) = checked {
-            refused += 1;
-            if refused <= SHOWN {
-                findings.problem(format!("{} row {number}: {problem}", file.display()));
-            }
+    fn id(&mut self, number: usize, id: &Value) {
+        let first = *self.ids.entry(field::hash(id)).or_insert(number);
+        if first != number {
+            let (count, example) = &mut self.again;
+            *count += 1;
+            example.get_or_insert_with(|| format!("{id} in rows {first} and {number}"));
         }
     }
-    if refused > SHOWN {
-        findings.problem(format!("{} in all", counted(refused, "refused row")));
+
+    fn tell(self, file: &Path, format: Format, hint: Option<usize>, findings: &mut Findings) {
+        let all = self.rows + self.bad < ROWS;
+        match (all, hint) {
+            (true, _) => findings.fact("rows", self.rows),
+            (false, Some(total)) => findings.fact(
+                "rows",
+                format!("{total}, of which the first {ROWS} were looked at"),
+            ),
+            (false, None) => findings.fact(
+                "rows",
+                format!("more than {}, which were looked at", grouped(ROWS as u64)),
+            ),
+        }
+        if self.rows == 0 && self.bad == 0 {
+            findings.problem(format!("{} holds no row", file.display()));
+        }
+        for (name, field) in &self.fields {
+            let line = format!("  {name:<16} {}", field.summary(self.rows));
+            findings.lines.push(line);
+        }
+        if let (count @ 1.., Some(example)) = self.again {
+            findings.fact("same id", format!("{}: {example}", counted(count, "row")));
+        }
+        findings.fact("form", form(format, self.instructions > 0));
+        for problem in self.problems {
+            findings.problem(problem);
+        }
+        if self.bad > SHOWN {
+            findings.problem(format!("{} in all", counted(self.bad, "bad row")));
+        }
     }
+}
+
+/// What the rows are good for.
+fn form(format: Format, instructions: bool) -> String {
+    match (instructions, format.record_field()) {
+        (true, _) => "instruction rows".into(),
+        (false, Some(field)) => {
+            format!("records in `{field}`; name the text that belongs to them with data.text_field")
+        }
+        (false, None) => {
+            "plain rows; name the record and its text with data.input_field and data.text_field"
+                .into()
+        }
+    }
+}
+
+/// Whether a stage would take an instruction row.
+fn check(row: &Object, names: &[&str]) -> std::result::Result<(), String> {
+    let example = crate::data::read::instruction(row)?;
+    Example::check(&example, names).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -116,31 +156,58 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
+    fn of(name: &str, content: &str) -> Findings {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let mut findings = Findings::default();
+        look(&path, &Registry::new(), &mut findings).unwrap();
+        findings
+    }
+
     #[test]
-    fn fields_are_summarised() {
-        let (a, b, c) = (
-            Value::from("train"),
-            Value::from("test"),
-            Value::from("train"),
+    fn a_file_is_told_by_format_fields_and_problems() {
+        let findings = of("a.fasta", ">a x\nMKT\n>b\n>a\nMA\n");
+        let text = findings.lines.join("\n");
+        for expected in [
+            "format       FASTA",
+            "rows         2",
+            "id               text",
+            "same id      1 row: \"a\" in rows 1 and 3",
+            "records in `sequence`",
+        ] {
+            assert!(
+                text.contains(expected),
+                "{text}\nshould contain: {expected}"
+            );
+        }
+        assert_eq!(findings.problems.len(), 1);
+        assert!(
+            findings.problems[0].contains("row 2: (`b`) has no sequence"),
+            "{findings:?}"
         );
-        assert_eq!(
-            summary(&[&a, &b, &c], 4),
-            "text: test × 1, train × 2, missing in 1"
-        );
-        let (x, y) = (Value::from(1), Value::from("y"));
-        assert_eq!(summary(&[&x, &y], 2), "number or text: 2 distinct");
+        assert!(of("a.csv", "a,b\n").problems[0].contains("holds no row"));
     }
 
     #[test]
     fn rows_that_no_stage_takes_are_named() {
         let row = |text: &str| {
-            let value = serde_json::json!({"messages": [{"role": "user", "content": text}]});
-            value.as_object().cloned().unwrap()
+            serde_json::json!({"messages": [{"role": "user", "content": text}]}).to_string()
         };
-        let rows = [(1, row("plain")), (2, row("what is <molecule>?"))];
-        let mut findings = Findings::default();
-        instructions(Path::new("q.jsonl"), &rows, &Registry::new(), &mut findings);
+        let findings = of(
+            "q.jsonl",
+            &format!("{}\n{}\n", row("plain"), row("what is <molecule>?")),
+        );
         assert_eq!(findings.problems.len(), 1, "{findings:?}");
-        assert!(findings.problems[0].starts_with("q.jsonl row 2: "));
+        assert!(
+            findings.problems[0].contains("q.jsonl row 2: "),
+            "{findings:?}"
+        );
+        let findings = of("q.jsonl", &"{}\nx\n".repeat(8));
+        assert_eq!(findings.problems.len(), SHOWN + 1);
+        assert!(
+            findings.problems[SHOWN].contains("8 bad rows in all"),
+            "{findings:?}"
+        );
     }
 }

@@ -195,7 +195,7 @@ fn measuring_needs_rows_to_measure_on() {
 fn a_plain_pair_knows_its_modality_when_there_is_one() {
     let ask = |modality: Option<&str>, known: &[&str]| {
         let data = section(|data| data.modality = modality.map(Into::into));
-        match Shape::of(&data, known) {
+        match Shape::of(&data, Format::Csv, known) {
             Ok(Shape::Pairs { modality, .. }) => modality.to_owned(),
             Ok(Shape::Instructions) => "instructions".into(),
             Err(error) => error.to_string(),
@@ -206,4 +206,104 @@ fn a_plain_pair_knows_its_modality_when_there_is_one() {
     assert!(ask(None, &["molecule", "rna"]).contains("`data.modality` must say"));
     assert!(ask(Some("molecul"), &["molecule"]).contains("did you mean `molecule`?"));
     assert!(ask(None, &[]).contains("[modality.<name>]"));
+}
+
+#[test]
+fn formats_that_know_their_records_need_only_a_text() {
+    let data = || section(|data| data.input_field = None);
+    let sdf = "water\n\n\n  1  0  0  0  0  0  0  0  0  0999 V2000\n    0.0000    0.0000    0.0000 O   0  0\nM  END\n> <text>\nwet\n\n$$$$\n";
+    let rows = read_as("a.sdf", sdf, data(), Split::Train).unwrap();
+    assert_eq!(rows[0].example.records[0].1, json!("O"));
+    assert_eq!(rows[0].example.answer(), "wet");
+    let error = read_as("a.csv", PAIRS, data(), Split::Train).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("`data.input_field` is not; plain pairs in CSV need both"),
+        "{error}"
+    );
+    let error = read_as("a.sdf", sdf, DataSection::default(), Split::Train).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("name the field that has one as `data.text_field`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_structured_record_is_held_once() {
+    let cell = json!({"genes": ["CD3D"], "values": [3]});
+    let row = json!({"cell": cell, "text": "a T cell"}).to_string();
+    let data = section(|data| data.input_field = Some("cell".into()));
+    let rows = read_as("a.jsonl", &row, data, Split::Train).unwrap();
+    assert_eq!(rows[0].example.records[0].1, cell);
+    assert!(rows[0].extra["cell"].is_null());
+}
+
+#[test]
+fn records_of_instruction_rows_may_be_objects_of_two_fields() {
+    let row = json!({"messages": [{"role": "user", "content": "<molecule>?"}, {"role": "assistant", "content": "No."}],
+        "records": [{"modality": "molecule", "record": "C"}]});
+    let rows = read_as(
+        "a.jsonl",
+        &row.to_string(),
+        DataSection::default(),
+        Split::Train,
+    )
+    .unwrap();
+    assert_eq!(
+        rows[0].example.records,
+        [("molecule".to_string(), json!("C"))]
+    );
+}
+
+#[test]
+fn bad_rows_are_left_out_with_their_reasons_where_that_is_asked_for() {
+    let text = "smiles,text\nC,methane\n,empty\nO,water\nN\n";
+    let rows = read_as(
+        "a.csv",
+        text,
+        section(|data| data.skip_bad = true),
+        Split::Train,
+    )
+    .unwrap();
+    assert_eq!(numbers(&rows), [1, 3]);
+    let dir = tempfile::tempdir().unwrap();
+    let (train, rejected) = (dir.path().join("a.csv"), dir.path().join("rejected.jsonl"));
+    std::fs::write(&train, text).unwrap();
+    let mut config = crate::RunConfig {
+        data: section(|data| data.skip_bad = true),
+        ..Default::default()
+    };
+    config.data.train = train;
+    config.run.dir = dir.path().into();
+    let mut screen =
+        Screen::of(&config, &bioverse_core::Registry::new(), std::iter::empty()).unwrap();
+    read_split_into(&config.data, Split::Train, &["molecule"], &mut screen).unwrap();
+    screen.finish().unwrap();
+    let lines = std::fs::read_to_string(rejected).unwrap();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        (&lines[0]["row"], &lines[1]["row"], lines.len()),
+        (&json!(2), &json!(4), 2)
+    );
+    assert!(
+        lines[0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("`smiles` is empty")
+    );
+    assert_eq!(lines[0]["fields"]["text"], "empty");
+    let all = read_as(
+        "a.csv",
+        "smiles,text\n,x\n",
+        section(|data| data.skip_bad = true),
+        Split::Train,
+    )
+    .unwrap_err();
+    assert!(all.to_string().contains("no row is left"), "{all}");
 }

@@ -1,0 +1,91 @@
+//! What happens to bad rows where a run is told to leave them out: rows that cannot be read, rows that make no example, and
+//! rows whose records an encoder refuses. They are written to one file.
+
+use std::{collections::BTreeMap, path::Path};
+
+use bioverse_core::{Encoder, Example, Registry};
+use bioverse_formats::Object;
+use toml::Table;
+
+use super::Rejected;
+use crate::{config::RunConfig, device, encoders, error::Result};
+
+/// Encoders to ask about records, and the file of those rejected.
+#[derive(Default)]
+pub struct Screen {
+    encoders: BTreeMap<String, Encoder>,
+    rejected: Rejected,
+}
+
+impl Screen {
+    /// For a run: with `data.skip_bad`, bad rows go to `<run.dir>/rejected.jsonl`, and the encoders of `modalities` (name and
+    /// table) are asked about records. Without it, the first bad row ends the run, and nothing is loaded.
+    pub fn of(
+        config: &RunConfig,
+        registry: &Registry,
+        modalities: impl Iterator<Item = (String, Table)>,
+    ) -> Result<Self> {
+        if !config.data.skip_bad {
+            return Ok(Self::default());
+        }
+        let device = device::parse(&config.run.device)?;
+        let load = |(name, table): (String, Table)| {
+            let encoder = encoders::load(registry, &name, &table, &device)?;
+            Ok((name, encoder))
+        };
+        Ok(Self {
+            encoders: modalities.map(load).collect::<Result<_>>()?,
+            rejected: Rejected::to(config.run.dir.join("rejected.jsonl")),
+        })
+    }
+
+    /// The rows rejected so far.
+    pub fn rejected(&mut self) -> &mut Rejected {
+        &mut self.rejected
+    }
+
+    /// Whether the encoders take the records of an example; else why not.
+    pub fn check(&self, example: &Example) -> Result<(), String> {
+        for (name, record) in &example.records {
+            let Some(encoder) = self.encoders.get(name) else {
+                continue;
+            };
+            encoder.check(record).map_err(|error| match error {
+                bioverse_core::Error::Record { source, .. } => {
+                    format!("the `{name}` record does not parse: {source}")
+                }
+                other => other.to_string(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Rejects a row that was read.
+    pub fn reject(&mut self, file: &Path, row: usize, reason: &str, fields: &Object) -> Result<()> {
+        self.rejected.add_row(file, row, reason, fields)
+    }
+
+    /// Writes the file and logs how many rows it has.
+    pub fn finish(self) -> Result<()> {
+        let place = self.rejected.path().map(Path::to_path_buf);
+        match (self.rejected.finish()?, place) {
+            (0, _) => {}
+            (n, None) => tracing::warn!("{n} bad rows were left out"),
+            (n, Some(place)) => tracing::warn!(
+                "{n} bad rows were left out; what is wrong with each stands in {}",
+                place.display()
+            ),
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Screen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&String> = self.encoders.keys().collect();
+        f.debug_struct("Screen")
+            .field("encoders", &names)
+            .field("rejected", &self.rejected)
+            .finish()
+    }
+}
