@@ -1,0 +1,8 @@
+//! `adapter_config.json` of PEFT.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(init: bioverse_fuzz::begin(), |data: &[u8]| {
+    bioverse_fuzz::adapter(data);
+});

@@ -1,0 +1,8 @@
+//! `vocab.txt` of BERT and ESM-2.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(init: bioverse_fuzz::begin(), |data: &[u8]| {
+    bioverse_fuzz::tokenizer(data, "vocab.txt");
+});

@@ -1,0 +1,8 @@
+//! Weights in safetensors.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(init: bioverse_fuzz::begin(), |data: &[u8]| {
+    bioverse_fuzz::weights(data, "model.safetensors");
+});
