@@ -262,7 +262,7 @@ fn bad_records_end_the_run_or_are_listed() {
     fs::write(&input, "id,smiles\na,C(\n").expect("an input file");
     refused(
         &[skipping, vec!["--force".into()]].concat(),
-        &["all 1 rows were rejected"],
+        &["every row (1) was rejected"],
     );
     assert_eq!(
         vectors(&output).ids(),

@@ -122,6 +122,9 @@ impl Records {
             match self.lines.next()? {
                 None => return Ok(None),
                 Some(Line::Text(text)) if text.trim().is_empty() || text.starts_with(';') => {}
+                Some(Line::Text(text)) if text.trim_end().contains('\r') => {
+                    break "has line ends that are not read, `\\r` alone; change them (`tr '\\r' '\\n' < FILE > NEW`)".to_owned();
+                }
                 Some(Line::Text(text)) if text.starts_with(['>', '@']) => {
                     return Ok(Some(text.to_owned()));
                 }
@@ -157,42 +160,57 @@ impl Records {
     /// Lines up to `+`, then as many letters of quality, which are not kept.
     fn read_quality(&mut self, header: &str) -> Result<Letters> {
         let mut letters = Letters::default();
-        let cut = |lines: &Lines| {
-            let problem = format!(
-                "breaks off in the record `{}`; fetch or write it again",
-                header.get(1..).unwrap_or_default()
-            );
-            Error::file(lines.path(), problem)
-        };
-        let mut length = 0;
+        let (mut length, mut parts) = (0, 0);
         loop {
             match self.lines.next()? {
-                None => return Err(cut(&self.lines)),
+                None => return Err(self.cut(header)),
                 Some(Line::Text(text)) if text.starts_with('+') => break,
                 Some(line) => {
                     if let Line::Text(text) = line {
                         length += text.trim().len();
+                        parts += usize::from(!text.trim().is_empty());
                     }
                     letters.add(line);
                 }
             }
         }
+        let quality = self.qualities(header, length, parts)?;
+        if quality != length {
+            let noun = if quality == 1 { "quality" } else { "qualities" };
+            let problem =
+                format!("has {length} letters but {quality} {noun}; fetch or write the file again");
+            letters.problem.get_or_insert(problem);
+        }
+        if self.header.is_none() {
+            self.next_read()?;
+        }
+        Ok(letters)
+    }
+
+    /// How many qualities a sequence of `length` letters in `parts` lines has.
+    fn qualities(&mut self, header: &str, length: usize, parts: usize) -> Result<usize> {
         let mut quality = 0;
         while quality < length {
             match self.lines.next()? {
-                None => return Err(cut(&self.lines)),
+                None => return Err(self.cut(header)),
+                // In records of four lines, `@` after the qualities begins the next.
+                Some(Line::Text(text)) if quality > 0 && parts == 1 && text.starts_with('@') => {
+                    self.header = Some(text.to_owned());
+                    break;
+                }
                 Some(Line::Text(text)) => quality += text.trim_end().len(),
                 Some(Line::Binary | Line::Long) => break,
             }
         }
-        if quality != length {
-            let problem = format!(
-                "has {quality} letters of quality for {length} of sequence; fetch or write the file again"
-            );
-            letters.problem.get_or_insert(problem);
-        }
-        self.next_read()?;
-        Ok(letters)
+        Ok(quality)
+    }
+
+    fn cut(&self, header: &str) -> Error {
+        let problem = format!(
+            "breaks off in the record `{}`; fetch or write it again",
+            header.get(1..).unwrap_or_default()
+        );
+        Error::file(self.lines.path(), problem)
     }
 
     /// The header after a read of FASTQ.

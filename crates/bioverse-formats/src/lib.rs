@@ -15,6 +15,7 @@
 //! A `cell` is `{"genes": [names], "values": [numbers]}`, the non-zero counts in the order of the matrix.
 
 pub mod anndata;
+mod codec;
 pub mod embeddings;
 pub mod error;
 pub mod fasta;

@@ -31,6 +31,7 @@ pub(crate) fn rows(path: &Path, options: &Options) -> Result<Rows> {
     let mut reader = Reader {
         lines: Lines::open(path)?,
         header,
+        columns: vec![],
     };
     let next = move || reader.next().transpose();
     Ok(Rows::new(
@@ -89,10 +90,35 @@ fn split(line: &str) -> (&str, &str) {
     }
 }
 
+/// A molecule, its name, and what further columns of the header hold.
+fn molecule(line: &str, columns: &[String]) -> Object {
+    let fields: Vec<&str> = line.split('\t').map(str::trim).collect();
+    let (smiles, name, rest) = match fields.as_slice() {
+        [smiles, name, rest @ ..] if columns.len() > 1 => (*smiles, *name, rest),
+        _ => {
+            let (smiles, name) = split(line);
+            (smiles, name, [].as_slice())
+        }
+    };
+    let mut object = Object::new();
+    object.insert("smiles".into(), Value::String(smiles.into()));
+    if !name.is_empty() {
+        object.insert("id".into(), Value::String(name.into()));
+    }
+    for (column, &field) in columns.iter().skip(2).zip(rest) {
+        if !column.is_empty() && !object.contains_key(column) {
+            object.insert(column.clone(), Value::String(field.into()));
+        }
+    }
+    object
+}
+
 struct Reader {
     lines: Lines,
     /// Whether the first line that is no comment is still to be left out.
     header: bool,
+    /// What a header with tabs calls its columns; none where there is no such header.
+    columns: Vec<String>,
 }
 
 impl Reader {
@@ -105,14 +131,16 @@ impl Reader {
                 {
                     continue;
                 }
-                Some(_) if std::mem::take(&mut self.header) => continue,
-                Some(Line::Text(text)) => {
-                    let (smiles, name) = split(text.trim());
-                    let mut object = Object::new();
-                    object.insert("smiles".into(), Value::String(smiles.into()));
-                    if !name.is_empty() {
-                        object.insert("id".into(), Value::String(name.into()));
+                Some(line) if std::mem::take(&mut self.header) => {
+                    if let Line::Text(text) = line
+                        && text.contains('\t')
+                    {
+                        self.columns = text.split('\t').map(|name| name.trim().into()).collect();
                     }
+                    continue;
+                }
+                Some(Line::Text(text)) => {
+                    let object = molecule(text.trim(), &self.columns);
                     let number = self.lines.number();
                     return Ok(Some(Row { number, object }));
                 }
@@ -160,6 +188,24 @@ mod tests {
             ["3 CCO -", "5 C -"]
         );
         assert!(read("", None).is_empty());
+    }
+
+    #[test]
+    fn columns_of_a_header_with_tabs_are_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.smi");
+        std::fs::write(
+            &path,
+            "SMILES\tName\tlp\tnote\nCCO\tan alcohol\t0.5\t\nC x y\n",
+        )
+        .unwrap();
+        let rows = rows(&path, &Options::default()).unwrap();
+        let rows: Vec<Value> = rows.map(|row| Value::Object(row.unwrap().object)).collect();
+        assert_eq!(
+            rows[0],
+            serde_json::json!({"smiles": "CCO", "id": "an alcohol", "lp": "0.5"})
+        );
+        assert_eq!(rows[1], serde_json::json!({"smiles": "C", "id": "x y"}));
     }
 
     #[test]

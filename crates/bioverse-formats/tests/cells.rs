@@ -37,6 +37,16 @@ const FILES: [(&str, Format); 6] = [
 ];
 
 #[test]
+fn one_of_several_obsm_is_named_with_a_key() {
+    let error = bioverse_formats::anndata::read_obsm(&kept().join("modern.h5ad"), None);
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("with `embeddings_key`; `obsm` has: "),
+        "{error}"
+    );
+}
+
+#[test]
 fn formats_are_told_by_content() {
     for (name, format) in FILES {
         assert_eq!(

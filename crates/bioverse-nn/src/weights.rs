@@ -149,6 +149,17 @@ impl Weights {
         Ok(self.entry(name)?.shape.clone())
     }
 
+    /// Whether every value of a tensor is a number: no NaN, no infinity. Integers always are.
+    pub fn is_finite(&self, name: &str) -> Result<bool> {
+        let entry = self.entry(name)?;
+        let bytes = self.stored(name, entry)?;
+        let mut pieces = bytes.chunks(1 << 20);
+        Ok(pieces.all(|piece| {
+            let values = decode_floats(piece, entry.dtype);
+            values.into_iter().all(f32::is_finite)
+        }))
+    }
+
     /// The tensor's values as f32, in the stored shape and order.
     pub fn data(&self, name: &str) -> Result<TensorData> {
         let entry = self.entry(name)?;
@@ -195,8 +206,17 @@ impl Weights {
         let Some(probe) = &self.probe else {
             return false;
         };
-        let found = self.entries.get(name).map(|entry| entry.shape.as_slice());
-        probe.note(name, expected, found);
+        let entry = self.entries.get(name);
+        probe.note(name, expected, entry.map(|entry| entry.shape.as_slice()));
+        if let Some(dtype) = entry
+            .map(|entry| entry.dtype)
+            .filter(|dtype| !is_float(*dtype))
+        {
+            probe.refuse(
+                name,
+                format!("is stored as {dtype}, but the model needs floats"),
+            );
+        }
         true
     }
 
@@ -375,6 +395,10 @@ fn tensor_error(path: &Path, name: &str, problem: String) -> Error {
 }
 
 fn damaged(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
+    if bytes.starts_with(b"version https://git-lfs") {
+        return "is a pointer of Git LFS and not the weights; fetch them with `git lfs pull`"
+            .to_owned();
+    }
     let length = bytes.first_chunk().map(|b| u64::from_le_bytes(*b));
     let header = length
         .and_then(|length| usize::try_from(length).ok())

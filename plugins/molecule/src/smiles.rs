@@ -10,7 +10,7 @@ use chematic::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{smiles}` is not a valid SMILES string: {why}")]
 pub struct SmilesError {
-    /// The string as given.
+    /// The string as given; the beginning of a long one.
     pub smiles: String,
     /// What is wrong with it.
     pub why: String,
@@ -21,10 +21,7 @@ pub struct SmilesError {
 /// # Errors
 /// Unparsable text, an atom with too many bonds, an aromatic ring without alternating bonds.
 pub fn canonical(smiles: &str) -> Result<String, SmilesError> {
-    let invalid = |why: String| SmilesError {
-        smiles: smiles.into(),
-        why,
-    };
+    let invalid = |why: String| invalid(smiles, &why);
     let molecule = parse(smiles.trim()).map_err(|e| invalid(e.to_string()))?;
     match rdkit_canonical_smiles(&molecule) {
         Ok(canonical) => Ok(canonical),
@@ -37,10 +34,22 @@ pub fn canonical(smiles: &str) -> Result<String, SmilesError> {
 /// The graph of the canonical form, so that aromaticity does not depend on how the molecule was written.
 pub(crate) fn molecule(smiles: &str) -> Result<Molecule, SmilesError> {
     let canonical = canonical(smiles)?;
-    parse(&canonical).map_err(|e| SmilesError {
-        smiles: smiles.into(),
-        why: e.to_string(),
-    })
+    parse(&canonical).map_err(|e| invalid(smiles, &e.to_string()))
+}
+
+fn invalid(smiles: &str, why: &str) -> SmilesError {
+    SmilesError {
+        smiles: shortened(smiles, 80),
+        why: shortened(why, 200),
+    }
+}
+
+/// The first characters of a text that may be a whole file.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.into(),
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+    }
 }
 
 #[cfg(test)]

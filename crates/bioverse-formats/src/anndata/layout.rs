@@ -74,10 +74,6 @@ impl File {
 
     fn no_matrix(&self, name: &str) -> Error {
         let there = self.matrices().unwrap_or_default();
-        let there = match there.is_empty() {
-            true => "it has none".to_owned(),
-            false => format!("it has {}", there.join(", ")),
-        };
         let container = self.root.container();
         if matches!(self.root.folder("mod"), Ok(Some(_))) {
             return container.error(
@@ -85,9 +81,7 @@ impl File {
                  mudata.read_h5mu(path)[\"rna\"].write_h5ad(new)",
             );
         }
-        container.error(format!(
-            "there is no count matrix `{name}`; {there} (choose one with the option `layer`)"
-        ))
+        container.error(absent(name, &there))
     }
 
     /// Names by which matrices can be chosen.
@@ -103,6 +97,17 @@ impl File {
             names.extend(layers.names()?.iter().map(|name| format!("`{name}`")));
         }
         Ok(names)
+    }
+}
+
+/// That there is no matrix `name`, but those of `there`.
+fn absent(name: &str, there: &[String]) -> String {
+    match there.is_empty() {
+        true => "there is no count matrix, neither `X` nor `raw` nor a layer; write the file with one of them".into(),
+        false => format!(
+            "there is no count matrix `{name}`; it has {} (choose one with the option `layer`)",
+            there.join(", ")
+        ),
     }
 }
 
@@ -169,4 +174,18 @@ fn encoding(folder: &Folder) -> Option<String> {
 fn stored_shape(folder: &Folder) -> Option<Vec<u64>> {
     let old = || folder.integers("h5sparse_shape");
     folder.integers("shape").or_else(old)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::absent;
+
+    #[test]
+    fn a_layer_is_asked_for_only_where_there_is_one() {
+        assert!(!absent("X", &[]).contains("option `layer`"));
+        assert_eq!(
+            absent("X", &["`raw`".into(), "`counts`".into()]),
+            "there is no count matrix `X`; it has `raw`, `counts` (choose one with the option `layer`)"
+        );
+    }
 }

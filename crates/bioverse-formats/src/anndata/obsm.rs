@@ -83,7 +83,7 @@ fn choose(file: &File, names: Vec<String>, key: Option<&str>) -> Result<String> 
         (None, []) => Err(container.error(
             "there are no vectors: `obsm` is empty; compute some (for example with scanpy.pp.pca), or use another file",
         )),
-        (None, _) => Err(container.error(format!("say which vectors to use; {list}"))),
+        (None, _) => Err(container.error(format!("say which vectors to use with `embeddings_key`; {list}"))),
     }
 }
 

@@ -152,7 +152,9 @@ fn header(path: &Path, file: &mut BufReader<File>) -> Result<NpyHeader> {
         return Err(broken("it does not describe a table of numbers".into()));
     }
     file.rewind().map_err(|error| Error::io(path, error))?;
-    NpyHeader::from_reader(file).map_err(|error| broken(error.to_string()))
+    // The parser's own words are a dump of its stack, of many lines.
+    NpyHeader::from_reader(file)
+        .map_err(|_| broken("it does not describe an array as numpy does".into()))
 }
 
 fn stored(path: &Path, header: &NpyHeader) -> Result<(Stored, bool)> {

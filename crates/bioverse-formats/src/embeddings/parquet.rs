@@ -17,7 +17,7 @@ use super::{
     Choice,
     vectors::{Vectors, numbered},
 };
-use crate::{Error, Result, guard::guarded};
+use crate::{Error, Result, codec, guard::guarded};
 
 /// Rows decoded at a time.
 const BATCH: usize = 1024;
@@ -36,6 +36,7 @@ fn decode(path: &Path, choice: &Choice) -> Result<Vectors> {
     };
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| broken(&error))?;
+    codec::check(path, builder.metadata())?;
     let schema = builder.schema().clone();
     let vectors = vector_column(path, &schema, choice.key.as_deref())?;
     let ids = id_column(path, &schema, choice.id_field.as_deref())?;

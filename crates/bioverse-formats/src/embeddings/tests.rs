@@ -459,6 +459,7 @@ fn bad_npy_is_refused_in_one_sentence() {
         (npy_of(&header("|O", "(2, 1)"), &good), "v.bin"),
         (npy_of(&"(".repeat(60_000), &good), "does not describe"),
         (npy_of("{'descr': '<f4'}", &good), "cannot be read"),
+        (npy_of("garbage [", &good), "as numpy does"),
         (b"\x93NUMPY\x01".to_vec(), "cut short"),
         (
             b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec(),
@@ -470,6 +471,7 @@ fn bad_npy_is_refused_in_one_sentence() {
         ),
     ] {
         let said = refused(&bytes, &Choice::default());
+        assert_eq!(said.lines().count(), 1, "{said}");
         assert!(
             said.contains(expected),
             "{said}\nshould contain: {expected}"

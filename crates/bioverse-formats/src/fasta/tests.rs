@@ -87,8 +87,18 @@ fn a_bad_record_is_named_and_the_next_is_read() {
     assert_eq!(found[1], "b MKT");
     let found = shown("@a\nACGT\n+\nIII\nI\n@b\nAC\n+\nIII\n@c\nA\n+\nI\n");
     assert_eq!(found[0], "a ACGT");
-    assert!(found[1].contains("3 letters of quality for 2"), "{found:?}");
+    assert_eq!(
+        found[1],
+        " row 2: (`b`) has 2 letters but 3 qualities; fetch or write the file again"
+    );
     assert_eq!(found[2], "c A");
+    let found = shown("@a\nACGT\n+\nIII\n@b\nACGT\n+\n@III\n@c\nAC\n+\nI\n@d\nA\n+\nI\n");
+    assert!(
+        found[0].starts_with(" row 1: (`a`) has 4 letters but 3 qualities"),
+        "{found:?}"
+    );
+    assert_eq!((&*found[1], &*found[3]), ("b ACGT", "d A"));
+    assert!(found[2].contains("row 3: (`c`) has 2 letters but 1 qualit"));
 }
 
 #[test]
@@ -97,6 +107,7 @@ fn what_is_no_fasta_says_so() {
         ("MKT\n>P1\nMKT\n", "line 1 should begin with `>`"),
         ("@a\nACGT\n+\nII", "breaks off in the record `a`"),
         ("@a\nACGT\n", "breaks off"),
+        (">a\rMKT\r>b\rMK\r", "`\\r` alone"),
         ("@a\nA\n+\nI\n>b\nA\n", "is not FASTQ: line 5"),
     ] {
         let found = shown(content);

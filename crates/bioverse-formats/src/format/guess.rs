@@ -80,6 +80,11 @@ fn by_content(
             "is a web page, perhaps the error message of a download; fetch the file again",
         );
     }
+    if start.starts_with("LOCUS ") {
+        return refuse(
+            "is a GenBank file, which is not read; write it as FASTA, in Python: Bio.SeqIO.convert(path, \"genbank\", new, \"fasta\")",
+        );
+    }
     // The fourth line of a molecule says its version; a record of SDF may begin with anything.
     let version = lines
         .get(3)
@@ -153,6 +158,10 @@ fn is_table(head: &str, whole: bool) -> bool {
         .find(|line| !line.trim().is_empty())
         .unwrap_or_default();
     let delimiter = table::delimiter(first);
+    if delimiter == b'|' {
+        // Lists of names have bars too (`sp|P69905|HBA_HUMAN`).
+        return false;
+    }
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)

@@ -38,6 +38,8 @@ fn content_comes_before_the_name() {
         ("a.csv", "", Format::Csv),
         ("a.csv", tsv, Format::Tsv),
         ("a.csv", "a;b\n1;2\n", Format::Csv),
+        ("a.csv", "a|b\n1|2\n", Format::Csv),
+        ("a.txt", "sp|P1|A_X\nsp|P2|B_X\n", Format::Text),
         ("a.tsv", tsv, Format::Tsv),
         ("a.txt", tsv, Format::Tsv),
         ("misnamed", "smiles,text\n\"C,C\",x\n", Format::Csv),
@@ -77,6 +79,11 @@ fn what_holds_no_rows_says_what_to_do() {
         ("a.pkl", b"\x80\x04\x95".to_vec(), "pickle"),
         ("a.csv", b"\xff\xfea\0,\0".to_vec(), "iconv -f utf-16"),
         ("a.csv", b"a,b\n1,\0\n".to_vec(), "is no text"),
+        (
+            "a.gb",
+            b"LOCUS       NM_000546  2512 bp  mRNA\n".to_vec(),
+            "write it as FASTA",
+        ),
         ("a.csv", b"<!DOCTYPE html><html>".to_vec(), "web page"),
         (
             "matrix.mtx",

@@ -14,19 +14,26 @@ use super::{
 };
 use crate::{Error, Format, Object, Options, Result, Row, Rows, lines, source};
 
-/// What separates the fields of a line: what it holds most of, quoted fields left out.
+/// What separates the fields of a line: what it holds most of, quoted fields left out; bars where it holds nothing else.
 pub(crate) fn delimiter(line: &str) -> u8 {
     let mut quoted = false;
     let mut counts = [(b';', 0), (b'\t', 0), (b',', 0)];
+    let mut bars = false;
     for byte in line.bytes() {
         quoted ^= byte == b'"';
+        bars |= byte == b'|' && !quoted;
         let counted = counts.iter_mut().find(|(delimiter, _)| *delimiter == byte);
         if let (false, Some((_, count))) = (quoted, counted) {
             *count += 1;
         }
     }
     let most = counts.into_iter().max_by_key(|(_, count)| *count);
-    most.map_or(b',', |(delimiter, _)| delimiter)
+    match most {
+        // Bars are also within names (`sp|P69905|HBA_HUMAN`), so they count only where nothing else does.
+        None | Some((_, 0)) if bars => b'|',
+        None => b',',
+        Some((delimiter, _)) => delimiter,
+    }
 }
 
 /// The data rows of a file, numbered from 1.
@@ -49,10 +56,7 @@ pub(crate) fn rows(path: &Path, format: Format, options: &Options) -> Result<Row
         _ => delimiter(first.unwrap_or_default()),
     };
     let taken = Taken::default();
-    let bounded = Bounded {
-        inner: source,
-        taken: taken.clone(),
-    };
+    let bounded = Bounded::new(source, taken.clone(), delimiter);
     let reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
@@ -101,9 +105,19 @@ impl<R: Read> Table<R> {
         let mut record = csv::StringRecord::new();
         self.taken.reset();
         match self.reader.read_record(&mut record) {
+            Ok(true) if self.taken.unclosed() => Err(self.open_quote()),
             Ok(true) => Ok(Some(record)),
             Ok(false) => Ok(None),
             Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// The error of the last record, which ended with the file, inside of quotes.
+    fn open_quote(&self) -> Error {
+        let problem = "opens a quote that is never closed; close it, or write the quote twice inside of quotes";
+        match self.names.is_empty() {
+            true => Error::file(&self.path, format!("has a first line that {problem}")),
+            false => Error::row(&self.path, self.number, problem),
         }
     }
 
@@ -139,8 +153,9 @@ impl<R: Read> Table<R> {
         };
         if record.len() != self.names.len() {
             let (len, wanted) = (record.len(), self.names.len());
+            let plural = if len == 1 { "" } else { "s" };
             let problem = format!(
-                "has {len} fields, but the first line has {wanted}; quote fields that contain the separator"
+                "has {len} field{plural}, but the first line has {wanted}; quote fields that contain the separator"
             );
             return Err(Error::row(&self.path, self.number, problem));
         }

@@ -4,8 +4,9 @@
 use std::{io::Write, path::Path, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, Float32Array, Int64Array, ListArray, RecordBatch, StringArray,
-    builder::{ListBuilder, StringBuilder, StructBuilder},
+    Array, ArrayRef, Float32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    TimestampMicrosecondArray,
+    builder::{Int64Builder, ListBuilder, MapBuilder, StringBuilder, StructBuilder},
     types::Float64Type,
 };
 use arrow_schema::{DataType, Field};
@@ -52,6 +53,8 @@ fn the_content_decides_what_a_file_is() {
     let csv = "smiles,text\n\"C,C\",\"two \"\"words\"\"\"\nO,\n";
     let tsv = "smiles\ttext\nC,C\t\"two \"\"words\"\"\"\nO\t\n";
     let semicolons = "\u{feff}smiles;text\nC,C;\"two \"\"words\"\"\"\nO;\n";
+    let bars = "smiles|text\nC,C|\"two \"\"words\"\"\"\nO|\n";
+    assert_eq!(read("a.csv", bars).unwrap(), expected);
     for (name, text) in [
         ("a.jsonl", jsonl),
         ("a.csv", csv),
@@ -74,6 +77,8 @@ fn a_field_with_a_line_break_is_one_row() {
     let rows = read("a.csv", "a,b\n\"x\ny\",z\nlast,row\n").unwrap();
     assert_eq!(rows[0].1["a"], "x\ny");
     assert_eq!(rows[1].0, 2);
+    let rows = read("a.csv", "a,b\n5\" pipe,x\n\"6\"\"\",\"y\nz\"").unwrap();
+    assert_eq!(rows[1].1["b"], "y\nz");
 }
 
 #[test]
@@ -129,12 +134,27 @@ fn what_is_wrong_is_said_with_file_and_row() {
         (
             "a.csv",
             b"a,b\n1,2\n3\n".to_vec(),
-            "a.csv row 2: has 1 fields, but the first line has 2",
+            "a.csv row 2: has 1 field, but the first line has 2",
         ),
         (
             "a.csv",
             b"a,b\n1,\xff\n".to_vec(),
             "a.csv row 1: is not UTF-8",
+        ),
+        (
+            "a.csv",
+            b"a,b\n\"x\ny\",2\n3,\"z\n4,5\n6,7\n".to_vec(),
+            "a.csv row 2: opens a quote that is never closed",
+        ),
+        (
+            "a.csv",
+            b"a,b\n5\" pipe,\"z".to_vec(),
+            "a.csv row 1: opens a quote that is never closed",
+        ),
+        (
+            "a.csv",
+            b"a,\"b\n1,2\n".to_vec(),
+            "a first line that opens a quote that is never closed",
         ),
         ("a.csv", b"\xe9,b\n1,2\n".to_vec(), "iconv -f latin1"),
         ("a.csv", b"a,a\n1,2\n".to_vec(), "two columns called `a`"),
@@ -274,4 +294,61 @@ fn parquet_is_json() {
         }
         assert_eq!(rows.len(), 6);
     }
+}
+
+fn written(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn times_of_any_zone_are_written_in_utc() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    // 2024-03-01T12:30:00.25Z
+    let times = TimestampMicrosecondArray::from(vec![Some(1_709_296_200_250_000), None]);
+    let inner = times.clone().with_timezone("Europe/Berlin");
+    let kind = Field::new("at", inner.data_type().clone(), true);
+    let nested = StructArray::from(vec![(Arc::new(kind), Arc::new(inner) as ArrayRef)]);
+    written(
+        &path,
+        vec![
+            ("utc", Arc::new(times.clone().with_timezone("UTC"))),
+            ("plain", Arc::new(times)),
+            ("nested", Arc::new(nested)),
+        ],
+    );
+    let rows = open(&path, &Options::default()).unwrap();
+    let rows: Vec<Value> = rows.map(|row| Value::Object(row.unwrap().object)).collect();
+    let time = "2024-03-01T12:30:00.250Z";
+    assert_eq!(rows[0]["utc"], time);
+    assert_eq!(rows[0]["nested"]["at"], time);
+    assert_eq!(rows[0]["plain"], "2024-03-01T12:30:00.250");
+    assert_eq!(
+        rows[1],
+        json!({"utc": null, "plain": null, "nested": {"at": null}})
+    );
+}
+
+#[test]
+fn a_column_that_is_no_json_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    let mut counts = MapBuilder::new(None, Int64Builder::new(), Int64Builder::new());
+    counts.keys().append_value(1);
+    counts.values().append_value(2);
+    counts.append(true).unwrap();
+    written(
+        &path,
+        vec![
+            ("a", Arc::new(Int64Array::from(vec![1]))),
+            ("counts", Arc::new(counts.finish())),
+        ],
+    );
+    let rows = open(&path, &Options::default()).unwrap();
+    let error = rows.map(|row| row.unwrap_err()).next().unwrap().to_string();
+    assert!(error.contains("a column `counts` that cannot"), "{error}");
 }

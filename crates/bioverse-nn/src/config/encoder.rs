@@ -245,18 +245,35 @@ impl EncoderConfig {
 impl Sizes {
     fn check(&self, path: &Path) -> Result<()> {
         let sizes = [
-            self.hidden_size,
-            self.num_attention_heads,
-            self.intermediate_size,
-            self.vocab_size,
-            self.max_position_embeddings,
+            ("hidden_size", self.hidden_size, LARGEST_SIZE),
+            (
+                "num_attention_heads",
+                self.num_attention_heads,
+                LARGEST_SIZE,
+            ),
+            ("intermediate_size", self.intermediate_size, LARGEST_SIZE),
+            ("vocab_size", self.vocab_size, LARGEST_SIZE),
+            (
+                "max_position_embeddings",
+                self.max_position_embeddings,
+                LARGEST_SIZE,
+            ),
+            // No layer at all is a model, if an odd one.
+            (
+                "num_hidden_layers",
+                self.num_hidden_layers.max(1),
+                MOST_LAYERS + 1,
+            ),
         ];
-        require(
-            path,
-            sizes.iter().all(|size| (1..LARGEST_SIZE).contains(size))
-                && self.num_hidden_layers <= MOST_LAYERS,
-            "every size must be above 0 and plausible; is the file damaged?",
-        )?;
+        if let Some((key, size, _)) = sizes
+            .into_iter()
+            .find(|(_, size, above)| *size == 0 || size >= above)
+        {
+            return Err(Error::format(
+                path,
+                format!("`{key}` is {size}, which is no plausible size; is the file damaged?"),
+            ));
+        }
         match self.is_decoder {
             Some(true) => Err(refusal(path, "is_decoder", "true", "false")),
             _ => Ok(()),

@@ -36,8 +36,20 @@ pub enum Activation {
 
 /// Parses a JSON file; the error names the file and, through serde, the key.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-    serde_json::from_str(&text).map_err(|e| Error::format(path, e.to_string()))
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::format(
+            path,
+            "is not there; is this the folder of a Hugging Face model, and the download complete?",
+        ),
+        _ => Error::io(path, error),
+    })?;
+    serde_json::from_str(&text).map_err(|error| {
+        let problem = match error.is_eof() || error.is_syntax() {
+            true => format!("is not JSON ({error}); download the file again"),
+            false => error.to_string(),
+        };
+        Error::format(path, problem)
+    })
 }
 
 /// The family that a `config.json` names.

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Audit {
     /// Tensors that the model needs and the checkpoint lacks.
     pub missing: Vec<String>,
-    /// Tensors of another shape than the configuration says: name → what differs.
+    /// Tensors of another shape than the configuration says, or of integers: name → what differs.
     pub misshapen: BTreeMap<String, String>,
     /// Tensors that the model has no use for: heads of other tasks, buffers, or a sign of a wrong configuration.
     pub unused: Vec<String>,
@@ -46,6 +46,11 @@ impl Probe {
             }
             Some(_) => {}
         }
+    }
+
+    /// Takes down that a tensor cannot be used for another reason than its shape.
+    pub(super) fn refuse(&self, name: &str, problem: String) {
+        self.asked().misshapen.insert(name.to_owned(), problem);
     }
 
     /// The verdict, given the names of all tensors there are.

@@ -5,7 +5,10 @@ use bioverse_nn::Tokenizer;
 
 use super::{Data, carried, modalities, space, target};
 use crate::config::Resolved;
-use crate::data::Screen;
+use crate::data::{
+    Screen,
+    refusal::{MEND, refusal, shortened, with_step},
+};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::{encoders, hub};
@@ -17,8 +20,12 @@ const SHOWN: usize = 3;
 pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
     let config = &resolved.config;
     let names = modalities(config)?;
-    let data = Data::read(config, &names, &mut Screen::default())?;
-    if let Some(missing) = hub::not_here(config)? {
+    let missing = hub::not_here(config)?;
+    let tables = config.modality.clone().into_iter();
+    let wanted = tables.filter(|(name, _)| missing.is_none() && names.contains(name));
+    let mut screen = Screen::counting(config, registry, wanted)?;
+    let data = Data::read(config, &names, &mut screen)?;
+    if let Some(missing) = missing {
         return Ok(missing);
     }
     let llm = hub::locate(&config.llm.path)?.dir;
@@ -33,12 +40,14 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
         space::label(config.align.text_space),
         config.llm.path.display(),
     );
+    text += &screen.told();
     for (name, (train, held_out)) in names.iter().zip(&data.pairs) {
         let encoder = encoders::load(registry, name, &target::table(config, name), &device)?;
         for (record, row) in train.records.iter().zip(&train.rows) {
-            encoder
-                .check(record)
-                .map_err(|error| Error::Input(format!("{row}: {error}")))?;
+            encoder.check(record).map_err(|error| {
+                let reason = with_step(&refusal(record, error), MEND);
+                Error::Input(format!("{row}: {reason}"))
+            })?;
         }
         let projector = config.projector_for(name, registry)?;
         let tokens = projector.num_soft_tokens;
@@ -52,7 +61,9 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
             let count = tokenizer.encode(&train.texts[index])?.len();
             text += &format!(
                 "  {}: {} ↔ {:?} ({count} tokens)\n",
-                train.rows[index], train.records[index], train.texts[index]
+                train.rows[index],
+                shortened(&train.records[index].to_string()),
+                shortened(&train.texts[index])
             );
         }
     }

@@ -70,7 +70,7 @@ pub struct Encode {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Records of 64 characters at a time; fewer of longer ones.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value = "128", value_parser = at_least_one)]
     batch_size: usize,
     /// How numbers are stored.
     #[arg(long, value_name = "TYPE", default_value = "f32")]
@@ -127,10 +127,11 @@ impl Encode {
         }
         let done = encode::run(&request, registry)?;
         if let Some((count, file)) = &done.rejected {
-            out::note(&format!(
-                "{count} records were left out; {} says why",
-                file.display()
-            ));
+            let left = match count {
+                1 => "1 record was left out".into(),
+                n => format!("{n} records were left out"),
+            };
+            out::note(&format!("{left}; {} says why", file.display()));
         }
         if let Some(summary) = &done.summary {
             out::note(summary);
@@ -194,6 +195,13 @@ impl Encode {
             base.insert("max_length".into(), length.into());
         }
         modalities::overlaid(modality, &base, &self.set, registry)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("give a whole number from 1".into()),
+        Ok(n) => Ok(n),
     }
 }
 

@@ -8,6 +8,7 @@ use burn::{prelude::*, tensor::TensorData};
 use rayon::prelude::*;
 
 use super::batches::{BUDGET, batches, length};
+use super::refusal::brief;
 use crate::{
     error::{Error, Result},
     interrupt,
@@ -169,8 +170,9 @@ fn named(error: bioverse_core::Error, row: impl Fn(usize) -> String) -> Error {
             index,
             source,
         } => Error::Input(format!(
-            "{}: the `{modality}` record does not parse: {source}",
-            row(index)
+            "{}: the `{modality}` record does not parse: {}",
+            row(index),
+            brief(source.to_string())
         )),
         other => Error::Core(other),
     }

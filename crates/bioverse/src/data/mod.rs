@@ -5,6 +5,7 @@ pub mod attachment;
 pub(crate) mod batches;
 pub mod encoded;
 pub mod read;
+pub(crate) mod refusal;
 pub mod rejected;
 mod rows;
 pub mod screen;

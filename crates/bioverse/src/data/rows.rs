@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_bad_input() {
         for (name, content, expected) in [
-            ("a.csv", "a,b\n1,2\n3\n", "a.csv row 2: has 1 fields"),
+            ("a.csv", "a,b\n1,2\n3\n", "a.csv row 2: has 1 field,"),
             ("a.jsonl", "\n \n", "has no rows"),
             ("a.csv", "a,b\n", "has no rows"),
         ] {

@@ -7,7 +7,7 @@ use bioverse_core::{Encoder, Example, Registry};
 use bioverse_formats::Object;
 use toml::Table;
 
-use super::Rejected;
+use super::{Rejected, refusal::refusal};
 use crate::{config::RunConfig, device, encoders, error::Result};
 
 /// Encoders to ask about records, and the file of those rejected.
@@ -25,6 +25,19 @@ impl Screen {
         registry: &Registry,
         modalities: impl Iterator<Item = (String, Table)>,
     ) -> Result<Self> {
+        let mut screen = Self::counting(config, registry, modalities)?;
+        if config.data.skip_bad {
+            screen.rejected = Rejected::to(config.run.dir.join("rejected.jsonl"));
+        }
+        Ok(screen)
+    }
+
+    /// [`of`](Self::of), but bad rows are only counted, for a run that writes nothing.
+    pub fn counting(
+        config: &RunConfig,
+        registry: &Registry,
+        modalities: impl Iterator<Item = (String, Table)>,
+    ) -> Result<Self> {
         if !config.data.skip_bad {
             return Ok(Self::default());
         }
@@ -35,7 +48,7 @@ impl Screen {
         };
         Ok(Self {
             encoders: modalities.map(load).collect::<Result<_>>()?,
-            rejected: Rejected::to(config.run.dir.join("rejected.jsonl")),
+            rejected: Rejected::counted(),
         })
     }
 
@@ -44,17 +57,24 @@ impl Screen {
         &mut self.rejected
     }
 
+    /// For people: how many rows would be left out; nothing where none would.
+    pub fn told(&self) -> String {
+        match self.rejected.count() {
+            0 => String::new(),
+            1 => "1 bad row would be left out\n".into(),
+            n => format!("{n} bad rows would be left out\n"),
+        }
+    }
+
     /// Whether the encoders take the records of an example; else why not.
     pub fn check(&self, example: &Example) -> Result<(), String> {
         for (name, record) in &example.records {
             let Some(encoder) = self.encoders.get(name) else {
                 continue;
             };
-            encoder.check(record).map_err(|error| match error {
-                bioverse_core::Error::Record { source, .. } => {
-                    format!("the `{name}` record does not parse: {source}")
-                }
-                other => other.to_string(),
+            encoder.check(record).map_err(|error| {
+                let reason = refusal(record, error);
+                format!("the `{name}` record does not parse: {reason}")
             })?;
         }
         Ok(())
@@ -70,9 +90,9 @@ impl Screen {
         let place = self.rejected.path().map(Path::to_path_buf);
         match (self.rejected.finish()?, place) {
             (0, _) => {}
-            (n, None) => tracing::warn!("{n} bad rows were left out"),
+            (n, None) => tracing::warn!("bad rows left out: {n}"),
             (n, Some(place)) => tracing::warn!(
-                "{n} bad rows were left out; what is wrong with each stands in {}",
+                "bad rows left out: {n}; what is wrong with each stands in {}",
                 place.display()
             ),
         }
@@ -87,5 +107,27 @@ impl std::fmt::Debug for Screen {
             .field("encoders", &names)
             .field("rejected", &self.rejected)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn a_run_that_writes_nothing_counts_what_it_would_leave_out() {
+        let mut screen = Screen::default();
+        let mut told = vec![screen.told()];
+        for row in [2, 3, 3] {
+            let path = Path::new("a.csv");
+            screen.reject(path, row, "bad", &Object::new()).unwrap();
+            told.push(screen.told());
+        }
+        let (one, two) = (
+            "1 bad row would be left out\n",
+            "2 bad rows would be left out\n",
+        );
+        assert_eq!(told, ["", one, two, two], "a row counts once");
     }
 }

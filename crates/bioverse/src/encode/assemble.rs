@@ -31,7 +31,7 @@ pub(super) fn finish(
         return Err(match counts.rejected {
             0 => request.no_rows(),
             n => Error::Input(format!(
-                "{}: all {n} rows were rejected; {} says why",
+                "{}: every row ({n}) was rejected; {} says why",
                 request.input.display(),
                 file.display()
             )),

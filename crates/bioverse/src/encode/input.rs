@@ -11,15 +11,22 @@ use tracing::info;
 use super::{maker::Maker, request::Request};
 use crate::{
     config::suggest,
+    data::refusal::{brief, shortened},
     error::{Error, Result},
 };
+
+/// Rows in which a field is looked for that need not be in each of them.
+const LOOKED_AT: usize = 100;
 
 /// One row.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Item {
     /// What the file calls its number.
     pub row: usize,
+    /// What the output calls it.
     pub id: String,
+    /// The row could be read as far as to say so.
+    pub has_id: bool,
     /// The record, or what is wrong with the row.
     pub record: Result<Record, String>,
 }
@@ -61,16 +68,18 @@ impl Input {
         let rows = bioverse_formats::open(&request.input, &request.options)?;
         let (format, len) = (rows.format(), rows.len_hint());
         let mut rows = rows.peekable();
-        // Column names are those of the first row that can be read; a file whose first row is bad has to name them.
-        let empty = Object::new();
         let first = match rows.peek() {
             None => return Err(request.no_rows()),
-            Some(Ok(row)) => &row.object,
-            Some(Err(_)) => &empty,
+            Some(Ok(row)) if has_id(request, format, &row.object) => names(&row.object),
+            Some(_) => {
+                let first = first_names(request, format, rows)?;
+                rows = bioverse_formats::open(&request.input, &request.options)?.peekable();
+                first
+            }
         };
-        let record = record_field(request, format, first)?;
+        let record = record_field(request, format, &first)?;
         let guessed = request.input_field.is_none() && format.record_field().is_none();
-        let id = id_field(request, format, first);
+        let id = id_field(request, format, &first)?;
         Ok(Self {
             rows,
             format,
@@ -128,7 +137,8 @@ impl Input {
             })) => Item {
                 row: number,
                 id: index.to_string(),
-                record: Err(problem),
+                has_id: false,
+                record: Err(brief(problem)),
             },
             Some(Err(error)) => return Err(error.into()),
         };
@@ -141,6 +151,7 @@ impl Input {
             Ok(id) => (id, None),
             Err(problem) => (self.next.to_string(), Some(problem)),
         };
+        let has_id = unnamed.is_none();
         let record = match (unnamed, object.remove(&self.record)) {
             (Some(problem), _) => Err(problem),
             (None, Some(Value::Null)) => Err(format!("its field `{}` is empty", self.record)),
@@ -148,10 +159,15 @@ impl Input {
             (None, None) => Err(format!(
                 "has no field `{}` ({})",
                 self.record,
-                listed(&object)
+                listed(&names(&object))
             )),
         };
-        Item { row, id, record }
+        Item {
+            row,
+            id,
+            has_id,
+            record,
+        }
     }
 
     fn id_of(&self, object: &Object) -> Result<String, String> {
@@ -172,20 +188,61 @@ impl Input {
     }
 }
 
-fn record_field(request: &Request, format: Format, first: &Object) -> Result<String> {
-    let refuse = |problem: String| {
-        Err(Error::Input(format!(
-            "{}: {problem}",
-            request.input.display()
-        )))
-    };
+/// Whether the fields of a row are those of the file. Rows of JSONL have their own, so that one may lack the id that
+/// others have.
+fn has_id(request: &Request, format: Format, row: &Object) -> bool {
+    let name = request.id_field.as_ref();
+    format != Format::Jsonl || name.is_none_or(|name| row.contains_key(name))
+}
+
+/// The fields of the first row that can be read, of JSONL the first with an id among [`LOOKED_AT`]; the rows before it are
+/// bad. None where no row can be read.
+fn first_names(request: &Request, format: Format, rows: Peekable<Rows>) -> Result<Vec<String>> {
+    let (mut found, mut read) = (vec![], 0);
+    for row in rows {
+        match row {
+            Ok(row) => {
+                read += 1;
+                if has_id(request, format, &row.object) {
+                    return Ok(names(&row.object));
+                }
+                if read == 1 {
+                    found = names(&row.object);
+                }
+                if read == LOOKED_AT {
+                    break;
+                }
+            }
+            Err(bioverse_formats::Error::Row { .. }) if request.skip_bad => {}
+            Err(bioverse_formats::Error::Row {
+                number, problem, ..
+            }) => return Err(request.at(number, &brief(problem))),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+fn names(object: &Object) -> Vec<String> {
+    object.keys().cloned().collect()
+}
+
+fn refuse<T>(request: &Request, problem: &str) -> Result<T> {
+    let path = request.input.display();
+    Err(Error::Input(format!("{path}: {problem}")))
+}
+
+/// A field that was asked for by name, but that the first row does not have.
+fn missing<T>(request: &Request, name: &str, first: &[String]) -> Result<T> {
+    let hint = suggest::hint(name, first.iter().map(String::as_str));
+    refuse(request, &format!("row 1 has no field `{name}`{hint}"))
+}
+
+fn record_field(request: &Request, format: Format, first: &[String]) -> Result<String> {
     if let Some(name) = &request.input_field {
-        return match first.contains_key(name) || first.is_empty() || format == Format::Jsonl {
+        return match first.contains(name) || first.is_empty() || format == Format::Jsonl {
             true => Ok(name.clone()),
-            false => refuse(format!(
-                "row 1 has no field `{name}`{}",
-                suggest::hint(name, first.keys().map(String::as_str))
-            )),
+            false => missing(request, name, first),
         };
     }
     if let Some(name) = format.record_field() {
@@ -193,13 +250,20 @@ fn record_field(request: &Request, format: Format, first: &Object) -> Result<Str
     }
     let usual = usual(&request.modality);
     let is = |name: &&String| usual.iter().any(|usual| name.eq_ignore_ascii_case(usual));
-    let found: Vec<&String> = first.keys().filter(is).collect();
+    let found: Vec<&String> = first.iter().filter(is).collect();
     match found.as_slice() {
         [only] => Ok((*only).clone()),
-        _ => refuse(format!(
-            "say which field holds the record with --input-field ({})",
-            listed(first)
-        )),
+        _ if first.is_empty() => refuse(
+            request,
+            "no row of it can be read; leave --skip-bad out to see what is wrong with the first",
+        ),
+        _ => refuse(
+            request,
+            &format!(
+                "say which field holds the record with --input-field ({})",
+                listed(first)
+            ),
+        ),
     }
 }
 
@@ -215,35 +279,29 @@ fn usual(modality: &str) -> Vec<&str> {
     [&[modality], names].concat()
 }
 
-fn id_field(request: &Request, format: Format, first: &Object) -> Option<IdField> {
+fn id_field(request: &Request, format: Format, first: &[String]) -> Result<Option<IdField>> {
     if let Some(name) = &request.id_field {
-        return Some(IdField {
-            name: name.clone(),
-            needed: true,
-        });
+        return match first.contains(name) || first.is_empty() {
+            true => Ok(Some(IdField {
+                name: name.clone(),
+                needed: true,
+            })),
+            false => missing(request, name, first),
+        };
     }
     let usual = || {
         first
-            .keys()
+            .iter()
             .find(|name| name.eq_ignore_ascii_case("id"))
             .cloned()
     };
-    let name = format.id_field().map(str::to_owned).or_else(usual)?;
-    Some(IdField {
+    let name = format.id_field().map(str::to_owned).or_else(usual);
+    Ok(name.map(|name| IdField {
         name,
         needed: false,
-    })
+    }))
 }
 
-fn listed(object: &Object) -> String {
-    let names: Vec<&str> = object.keys().map(String::as_str).collect();
+fn listed(names: &[String]) -> String {
     format!("it has: {}", names.join(", "))
-}
-
-fn shortened(text: &str) -> String {
-    const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
-        None => text.into(),
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or(text)),
-    }
 }

@@ -8,7 +8,9 @@ use burn::prelude::*;
 
 use super::request::Request;
 use crate::{
-    Bundle, encoders,
+    Bundle,
+    data::refusal::refusal,
+    encoders,
     error::{Error, Result},
     files,
 };
@@ -131,10 +133,8 @@ impl Maker {
 
     /// What is wrong with a record, if anything.
     pub fn check(&self, record: &Record) -> Result<(), String> {
-        self.encoder.check(record).map_err(|error| match error {
-            bioverse_core::Error::Record { source, .. } => source.to_string(),
-            other => other.to_string(),
-        })
+        let checked = self.encoder.check(record);
+        checked.map_err(|error| refusal(record, error))
     }
 
     /// The vectors of each record, one after the other.

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{BufReader, Read},
     path::{Path, PathBuf},
 };
@@ -19,12 +19,15 @@ use crate::{
 const MANIFEST: &str = "manifest.json";
 const TOTAL: &str = "total.json";
 const CHUNK: &str = "chunk-";
+/// Locked by the run that writes. The operating system lets it go with the process, however that ends.
+const LOCK: &str = "lock";
 
 /// A record that was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Reject {
     pub row: usize,
-    pub id: String,
+    /// `None` = the row could not be read so far.
+    pub id: Option<String>,
     pub reason: String,
 }
 
@@ -54,6 +57,7 @@ pub(super) struct Partial {
     total: Option<usize>,
     /// The first record that an earlier run left out.
     rejected: Option<Reject>,
+    lock: File,
 }
 
 impl Partial {
@@ -65,14 +69,19 @@ impl Partial {
         force: bool,
     ) -> Result<Self> {
         let dir = beside(output, "partial");
-        let earlier = read_manifest(&dir)?;
-        let same = earlier.as_ref() == Some(fingerprint);
-        if output.exists() && !force && !same {
+        let same = read_manifest(&dir)?.as_ref() == Some(fingerprint);
+        // An empty file holds nothing that could be lost; programs that make up names leave one.
+        let occupied = fs::metadata(output).is_ok_and(|found| found.is_dir() || found.len() > 0);
+        if occupied && !force && !same {
             return Err(Error::Input(format!(
                 "{} is already there; give --force to replace it, or choose another name",
                 output.display()
             )));
         }
+        let lock = lock(&dir, output)?;
+        // Another run may have ended, or begun and died, since.
+        let earlier = read_manifest(&dir)?;
+        let same = earlier.as_ref() == Some(fingerprint);
         if let Some(earlier) = earlier.filter(|_| !same) {
             tracing::warn!(
                 "{}: the work of an earlier run is not used, for {}",
@@ -87,6 +96,7 @@ impl Partial {
             rows: 0,
             total: None,
             rejected: None,
+            lock,
         };
         match same {
             true => partial.look()?,
@@ -96,18 +106,6 @@ impl Partial {
     }
 
     fn begin(&self, fingerprint: &BTreeMap<String, String>) -> Result<()> {
-        fs::create_dir_all(&self.dir).map_err(|error| Error::io(&self.dir, error))?;
-        let foreign = fs::read_dir(&self.dir)
-            .map_err(|error| Error::io(&self.dir, error))?
-            .flatten()
-            .find(|entry| !is_ours(&entry.file_name().to_string_lossy()));
-        if let Some(entry) = foreign {
-            return Err(Error::Input(format!(
-                "{} is needed for the work in progress, but holds other files such as {}; move it away",
-                self.dir.display(),
-                entry.file_name().to_string_lossy()
-            )));
-        }
         write_json(&self.dir.join(MANIFEST), fingerprint)
     }
 
@@ -248,13 +246,41 @@ impl Partial {
     /// Removes the folder: its work is done. What cannot be removed does no harm.
     pub fn remove(self) {
         let _ = clear(&self.dir);
+        drop(self.lock);
+        let _ = fs::remove_file(self.dir.join(LOCK));
         let _ = fs::remove_dir(&self.dir);
+    }
+}
+
+/// Makes the work folder this run's own for as long as the file is open. A folder with other files in it is left alone.
+fn lock(dir: &Path, output: &Path) -> Result<File> {
+    fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
+    let foreign = fs::read_dir(dir)
+        .map_err(|error| Error::io(dir, error))?
+        .flatten()
+        .find(|entry| !is_ours(&entry.file_name().to_string_lossy()));
+    if let Some(entry) = foreign {
+        return Err(Error::Input(format!(
+            "{} is needed for the work in progress, but holds other files such as {}; move it away",
+            dir.display(),
+            entry.file_name().to_string_lossy()
+        )));
+    }
+    let path = dir.join(LOCK);
+    let file = File::create(&path).map_err(|error| Error::io(&path, error))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::Input(format!(
+            "another run is writing {}; wait until it is done, or choose another output",
+            output.display()
+        ))),
+        // Some file systems have no locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }
 
 fn is_ours(name: &str) -> bool {
     let name = name.strip_prefix('.').unwrap_or(name);
-    [CHUNK, MANIFEST, TOTAL]
+    [CHUNK, MANIFEST, TOTAL, LOCK]
         .iter()
         .any(|ours| name.starts_with(ours))
 }
@@ -264,7 +290,8 @@ fn clear(dir: &Path) -> Result<()> {
     let entries = fs::read_dir(dir).map_err(|error| Error::io(dir, error))?;
     let ours = entries
         .flatten()
-        .filter(|entry| is_ours(&entry.file_name().to_string_lossy()));
+        .filter(|entry| is_ours(&entry.file_name().to_string_lossy()))
+        .filter(|entry| entry.file_name() != LOCK);
     let (manifest, others): (Vec<PathBuf>, Vec<PathBuf>) = ours
         .map(|entry| entry.path())
         .partition(|path| path.ends_with(MANIFEST));

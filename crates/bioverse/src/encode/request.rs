@@ -21,7 +21,7 @@ use super::{
     window::WindowBudget,
 };
 use crate::{
-    data::batches::Budget,
+    data::{batches::Budget, refusal::with_step},
     encoders,
     error::{Error, Result},
     files,
@@ -193,8 +193,9 @@ impl Request {
     /// An error about one row of the input.
     pub(super) fn at(&self, row: usize, reason: &str) -> Error {
         Error::Input(format!(
-            "{} row {row}: {reason}; mend it, or leave bad rows out with --skip-bad",
-            self.input.display()
+            "{} row {row}: {}",
+            self.input.display(),
+            with_step(reason, "mend it, or leave bad rows out with --skip-bad")
         ))
     }
 }

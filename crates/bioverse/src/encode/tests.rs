@@ -186,9 +186,14 @@ fn a_bad_row_is_found_before_the_first_batch_and_may_be_skipped_afterwards() {
         .collect();
     let found: Vec<_> = rows
         .iter()
-        .map(|row| (row["row"].as_u64().unwrap(), row["id"].as_str().unwrap()))
+        .map(|row| (row["row"].as_u64().unwrap(), row["id"].as_str()))
         .collect();
-    assert_eq!(found, [(81, "loud"), (83, "81"), (85, "none")]);
+    let none = "a row that cannot be read has no id";
+    assert_eq!(
+        found,
+        [(81, Some("loud")), (83, None), (85, Some("none"))],
+        "{none}"
+    );
     assert_eq!(vectors(&skipping.output).find("last"), Some(80));
 }
 
@@ -305,4 +310,91 @@ fn what_an_earlier_run_skipped_is_not_skipped_by_one_that_must_not() {
     assert!(error.contains("row 1: it shouts"), "{error}");
     let done = run(&skipping, &registry()).unwrap();
     assert_eq!(done.shape, "embeddings [70, 2]");
+}
+
+#[test]
+fn a_first_row_that_cannot_be_read_says_what_is_wrong_or_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = "id,text\na,b,c\n1,abc\n2,de\n";
+    fs::write(dir.path().join("in.csv"), rows).unwrap();
+    let strict = Request {
+        input: dir.path().join("in.csv"),
+        input_field: None,
+        modality: "letters".into(),
+        ..request(dir.path(), "out.npy", 0)
+    };
+    let error = run(&strict, &registry()).unwrap_err().to_string();
+    assert!(error.contains("in.csv row 1: has 3 fields"), "{error}");
+    let skipping = Request {
+        skip_bad: true,
+        ..strict
+    };
+    let error = run(&skipping, &registry()).unwrap_err().to_string();
+    assert!(error.contains("(it has: id, text)"), "{error}");
+    let named = Request {
+        input_field: Some("text".into()),
+        ..skipping.clone()
+    };
+    let done = run(&named, &registry()).unwrap();
+    assert_eq!(done.shape, "embeddings [2, 2]");
+    fs::write(dir.path().join("in.csv"), "id,text\na,b,c\n").unwrap();
+    let error = run(&skipping, &registry()).unwrap_err().to_string();
+    assert!(error.contains("no row of it can be read"), "{error}");
+}
+
+#[test]
+fn an_id_field_that_is_not_there_stops_the_run_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    input(dir.path(), 3);
+    let request = Request {
+        id_field: Some("idd".into()),
+        skip_bad: true,
+        ..request(dir.path(), "out.npy", 0)
+    };
+    let error = run(&request, &registry()).unwrap_err().to_string();
+    assert!(
+        error.contains("no field `idd`; did you mean `id`?"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    let rows = "{\"text\":\"a\"}\n{\"idd\":\"two\",\"text\":\"b\"}\n";
+    fs::write(dir.path().join("in.jsonl"), rows).unwrap();
+    let done = run(&request, &registry()).unwrap();
+    assert_eq!(done.rejected.unwrap().0, 1, "only the row without an id");
+}
+
+#[test]
+fn a_second_run_to_the_same_output_is_refused_while_the_first_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    input(dir.path(), 3);
+    let request = request(dir.path(), "out.npy", 0);
+    let first = Partial::open(&request.output, &Default::default(), false).unwrap();
+    let error = run(&request, &registry()).unwrap_err();
+    assert!(
+        error.to_string().contains("another run is writing"),
+        "{error}"
+    );
+    assert_eq!(error.exit_code(), 2);
+    drop(first);
+    run(&request, &registry()).unwrap();
+    assert!(!dir.path().join("out.npy.partial").exists());
+}
+
+#[test]
+fn no_error_quotes_a_whole_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = "y".repeat(1_000_000);
+    let rows = format!("{{\"text\":[\"{long}\"]}}\n{{\"text\":\"z\"}}\n");
+    fs::write(dir.path().join("in.jsonl"), rows).unwrap();
+    let request = request(dir.path(), "out.npy", 0);
+    let error = run(&request, &registry()).unwrap_err().to_string();
+    assert!(
+        error.contains("row 1: the record is a list, not a string; "),
+        "{error}"
+    );
+    assert_eq!(error.matches("; ").count(), 1, "one next step: {error}");
+    let rows = format!("{{\"text\":\"{long}\"}}\n");
+    fs::write(dir.path().join("in.jsonl"), rows).unwrap();
+    let shown = dry_run(&request, &registry()).unwrap();
+    assert!(shown.len() < 1000 && shown.contains("yyy…"), "{shown}");
 }

@@ -145,7 +145,7 @@ impl Window {
         let rejected = self.items.iter().filter_map(|item| {
             Some(Reject {
                 row: item.row,
-                id: item.id.clone(),
+                id: item.has_id.then(|| item.id.clone()),
                 reason: item.record.as_ref().err()?.clone(),
             })
         });

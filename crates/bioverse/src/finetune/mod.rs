@@ -16,6 +16,7 @@ use burn::prelude::*;
 use crate::align::StageOptions;
 use crate::bundle::{Bundle, Contents, Identities};
 use crate::config::{Resolved, RunConfig};
+use crate::data::refusal::{MEND, refusal, with_step};
 use crate::data::{EncodedStore, Screen, Split};
 use crate::error::{Error, Result};
 use crate::model::Bioverse;
@@ -79,7 +80,10 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
     let tokenizer = Tokenizer::load(&start.llm)?;
     let (model, _) = start.model(trainable, &device)?;
     let rules = rules(&start, &tokenizer, &model.llm)?;
-    let rows = Sides::read(config, &start.names(), &rules, &mut Screen::default())?;
+    let modalities = start.bundle.manifest.modalities.iter();
+    let tables = modalities.map(|(name, entry)| (name.clone(), entry.table()));
+    let mut screen = Screen::counting(config, registry, tables)?;
+    let rows = Sides::read(config, &start.names(), &rules, &mut screen)?;
     rows.check_records(&start, registry, &device)?;
     let mut text = format!(
         "stage 2 would train {} for {} steps of {} × {} rows on {} rows ({} held out), each of them checked: all have an \
@@ -91,6 +95,7 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
         rows.train.len(),
         rows.held_out.as_ref().map_or(0, Rows::len).min(HELD_OUT),
     );
+    text += &screen.told();
     let decode = |ids: &[u32]| tokenizer.decode_with_special(ids).unwrap_or_default();
     for row in 0..rows.train.len().min(SHOWN) {
         let layout = rows.train.layout(&[row])?;
@@ -197,9 +202,10 @@ impl Sides {
             }
             let encoder = encoders::load(registry, name, &entry.table(), device)?;
             for (record, row) in &records {
-                encoder
-                    .check(record)
-                    .map_err(|error| Error::Input(format!("{row}: {error}")))?;
+                encoder.check(record).map_err(|error| {
+                    let reason = with_step(&refusal(record, error), MEND);
+                    Error::Input(format!("{row}: {reason}"))
+                })?;
             }
         }
         Ok(())

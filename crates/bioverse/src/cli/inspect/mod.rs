@@ -48,8 +48,12 @@ impl Findings {
         self.lines.push(format!("{name:<12} {value}"));
     }
 
+    /// Takes down a problem; what several looks at one file say alike is one problem.
     fn problem(&mut self, problem: impl Into<String>) {
-        self.problems.push(out::sentence(&problem.into()));
+        let problem = out::sentence(&problem.into());
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 }
 

@@ -132,6 +132,13 @@ pub fn weights(file: &Path, findings: &mut Findings) -> Result<()> {
     let mut parameters = 0u64;
     let mut by_dtype: BTreeMap<String, usize> = BTreeMap::new();
     for name in weights.names() {
+        if !weights.is_finite(name)? {
+            findings.problem(format!(
+                "{}: tensor `{name}` holds values that are not finite (NaN or infinity); the file is damaged or training \
+                 diverged, fetch it again",
+                file.display()
+            ));
+        }
         parameters += weights
             .shape(name)?
             .iter()
