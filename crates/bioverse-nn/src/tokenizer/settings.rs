@@ -61,10 +61,12 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Takes a value that names special tokens.
+    /// Takes a value that names special tokens. A name without letters names none: some folders write `""` for a token that
+    /// their model does not have.
     fn note(&mut self, name: &str, value: &Value) {
         if name.ends_with("_token") {
-            if let Some(token) = added_token(value, true) {
+            if let Some(token) = added_token(value, true).filter(|token| !token.content.is_empty())
+            {
                 self.special.insert(name.into(), token.content.clone());
                 self.flag(value, token);
             }
@@ -91,7 +93,7 @@ impl Settings {
     /// Tokens with their ids: `added_tokens.json`, and `added_tokens_decoder`, which knows more of each.
     fn list(&mut self, path: &Path, config: &Map<String, Value>) -> Result<()> {
         for (token, id) in read_json(path)? {
-            if let Some(id) = id.as_u64() {
+            if let Some(id) = id.as_u64().filter(|_| !token.is_empty()) {
                 self.listed.insert(id, AddedToken::from(token, false));
             }
         }

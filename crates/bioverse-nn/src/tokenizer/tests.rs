@@ -257,3 +257,17 @@ fn the_files_named_are_those_that_decide_on_ids() {
     );
     assert!(names(&["vocab.json"]).is_empty());
 }
+
+#[test]
+fn a_special_token_without_letters_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n\na\n");
+    write(
+        "tokenizer_config.json",
+        r#"{"sep_token": "", "unk_token": ""}"#,
+    );
+    let tokenizer = Tokenizer::load(dir.path()).unwrap();
+    let ids = tokenizer.encode_with_special("a b").unwrap();
+    assert_eq!(tokenizer.tokens(&ids), ["[CLS]", "a", "[UNK]", "[SEP]"]);
+}
