@@ -4,15 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{
-    convert::{Dtype, describe},
-    out,
-};
-use crate::{
-    convert::{Replace, merge::AdapterMerge},
-    error::Result,
-    hub,
-};
+use super::new_folder::NewFolder;
+use crate::{convert::merge::AdapterMerge, error::Result, hub};
 
 /// Folds a LoRA into its model and writes a plain Hugging Face folder.
 ///
@@ -27,18 +20,8 @@ pub struct MergeAdapter {
     /// The adapter: a PEFT folder, a bundle that was finetuned, or `org/name[@revision]`.
     #[arg(long, value_name = "DIR")]
     adapter: PathBuf,
-    /// The folder to write.
-    #[arg(long, value_name = "DIR")]
-    output: PathBuf,
-    /// How numbers are stored; as in the model if not given.
-    #[arg(long, value_enum)]
-    dtype: Option<Dtype>,
-    /// Replaces a folder that is there.
-    #[arg(long)]
-    force: bool,
-    /// Says what would be written, and writes nothing.
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    folder: NewFolder,
 }
 
 const EXAMPLES: &str = "\
@@ -56,20 +39,15 @@ impl MergeAdapter {
         let merge = AdapterMerge {
             model: hub::locate(&self.model)?.dir,
             adapter,
-            output: self.output,
-            dtype: self.dtype.map(Dtype::stored),
+            output: self.folder.output.clone(),
+            dtype: self.folder.dtype(),
         };
-        let output = merge.output.display().to_string();
-        if self.dry_run {
-            return describe(&merge.plan()?, &format!("would write {output}"));
-        }
-        let replace = match self.force {
-            true => Replace::Existing,
-            false => Replace::Never,
-        };
-        describe(&merge.run(replace)?, &format!("wrote {output}"))?;
-        out::line(&format!(
-            "try it: bioverse generate --model {output} --prompt \"Once upon a time\""
-        ))
+        self.folder.write(
+            || merge.plan(),
+            |replace| merge.run(replace),
+            |output| {
+                format!("try it: bioverse generate --model {output} --prompt \"Once upon a time\"")
+            },
+        )
     }
 }

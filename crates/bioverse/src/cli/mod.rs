@@ -13,6 +13,7 @@ mod finetune;
 mod generate;
 mod inspect;
 mod merge_adapter;
+mod new_folder;
 mod out;
 mod pretrain;
 mod sampling;
