@@ -6,6 +6,7 @@
 
 mod diagnose;
 mod dry_run;
+mod measure;
 pub mod objective;
 mod pairs;
 pub mod space;
@@ -38,9 +39,6 @@ pub struct StageOptions {
     /// Go on from the last checkpoint in `run.dir`.
     pub resume: bool,
 }
-
-/// Pairs that are held out for measuring while training.
-const HELD_OUT: usize = 256;
 
 /// Runs stage 1 and writes the bundle to `run.dir/bundle`. Modalities of a bundle that is already there for the same LLM
 /// are carried over unchanged.
@@ -134,7 +132,7 @@ impl Data {
             let train = Pairs::of(&train, name, file(Split::Train));
             train.check(name, data)?;
             let mut held_out = Pairs::of(&held_out, name, file(Split::Eval));
-            held_out.truncate(HELD_OUT);
+            held_out.truncate(config.align.eval_pairs);
             pairs.push((train, held_out));
         }
         Ok(Self { pairs })

@@ -107,6 +107,7 @@ mod tests {
             .iter()
             .map(|(name, record)| (name.to_string(), json!(record)));
         Row {
+            source: 0,
             number,
             example: Example {
                 messages: vec![say("user", "?"), say("assistant", answer)],

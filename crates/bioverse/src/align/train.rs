@@ -3,20 +3,16 @@
 use std::path::Path;
 
 use bioverse_core::{Projector, Record};
-use burn::module::Module;
 use burn::prelude::*;
 
-use super::diagnose::retrieval;
+use super::measure;
 use super::objective::{info_nce_excluding, same_meaning};
 use super::target::{PairVectors, Target};
 use crate::config::RunConfig;
 use crate::error::{Error, Result};
-use crate::train::checkpoint::Checkpoints;
+use crate::train::checkpoint::{Checkpoints, Keep};
 use crate::train::seed::mix_name;
-use crate::train::{BatchOrder, MicroBatch, Observation, Stage, steps};
-
-/// Steps between measurements on held-out pairs.
-const MEASURE_EVERY: usize = 100;
+use crate::train::{BatchOrder, MicroBatch, Rates, Stage, steps};
 
 /// Aligns the projector of `target`, the `index`-th of this run, and returns it in training mode.
 pub(super) fn projector(
@@ -41,7 +37,7 @@ pub(super) fn projector(
     steps::run(
         &stage,
         target.projector.clone(),
-        |projector, n| {
+        |projector, n, scale| {
             let rows = order.batch(n);
             let (bio, text) = vectors(target, projector, &target.train, &rows, device)?;
             let pick = |numbers: &[usize]| -> Vec<usize> {
@@ -54,14 +50,12 @@ pub(super) fn projector(
             );
             let (to_text, to_bio) =
                 info_nce_excluding(bio, text, None, excluded, align.temperature);
-            Ok(MicroBatch {
-                loss: (to_text + to_bio) / 2.0,
-                rows: rows.len(),
-            })
+            let loss = (to_text + to_bio) / 2.0;
+            Ok(MicroBatch::of(projector, loss, rows.len(), scale))
         },
         |projector, step| {
-            if step.is_multiple_of(MEASURE_EVERY) || step == align.steps {
-                measure(target, projector, device)
+            if step.is_multiple_of(align.eval_every) || step == align.steps {
+                measure::measure(target, projector, step, config, device)
             } else {
                 Ok(None)
             }
@@ -96,11 +90,18 @@ fn stage<'a>(
         checkpoint_every: config.run.checkpoint_every,
         checkpoint: checkpoints.of(name),
         resume: checkpoints.resume(),
+        keep: Keep {
+            last: config.run.keep_last,
+            best: config.run.keep_best,
+        },
+        tensorboard: config.run.tensorboard,
+        rates: Rates::default(),
+        patience: align.early_stopping.as_ref().map(|_| align.patience),
     }
 }
 
 /// Both sides of `rows` in the metric, `[rows, d]` each.
-fn vectors(
+pub(super) fn vectors(
     target: &Target,
     projector: &Projector,
     pairs: &PairVectors,
@@ -114,31 +115,4 @@ fn vectors(
         .texts_of(rows, device)
         .ok_or_else(|| Error::Run(format!("there are no `{}` texts", target.name)))?;
     Ok((bio, text))
-}
-
-/// Retrieval among the held-out pairs, if there are any.
-fn measure(target: &Target, projector: &Projector, device: &Device) -> Result<Option<Observation>> {
-    let pairs = &target.held_out;
-    if pairs.records.is_empty() {
-        return Ok(None);
-    }
-    let rows: Vec<usize> = (0..pairs.records.len()).collect();
-    let (bio, text) = vectors(target, &projector.valid(), pairs, &rows, device)?;
-    let found = retrieval(bio, text, &pairs.text_numbers);
-    let mut observation = Observation {
-        message: format!(
-            "held-out R@1 {:.1} % · MRR {:.3} of {}",
-            100.0 * found.r1,
-            found.mrr,
-            found.candidates
-        ),
-        ..Observation::default()
-    };
-    for (key, value) in [("held_out_r1", found.r1), ("held_out_mrr", found.mrr)] {
-        observation.fields.insert(key.into(), value.into());
-    }
-    observation
-        .fields
-        .insert("held_out_texts".into(), found.candidates.into());
-    Ok(Some(observation))
 }

@@ -1,10 +1,10 @@
 //! What types cannot say about a configuration: values that make no run. Whether files exist is found out by those who
 //! open them.
 
-use super::{RunConfig, suggest};
+use super::{DataSection, RunConfig, suggest};
 
 /// What [`FinetuneSection::trainable`](super::FinetuneSection::trainable) may name.
-const TRAINABLE: [&str; 2] = ["projectors", "lora"];
+const TRAINABLE: [&str; 3] = ["projectors", "task_tokens", "lora"];
 
 /// The first thing wrong, as the end of a sentence that begins with the file.
 pub(super) fn check(config: &RunConfig) -> Result<(), String> {
@@ -25,6 +25,31 @@ pub(super) fn check(config: &RunConfig) -> Result<(), String> {
             "`finetune.lora.lora_dropout` is {dropout}; give a probability from 0 up to, not including, 1"
         ));
     }
+    at_least("run.keep_last", config.run.keep_last, 1)?;
+    positive("run.cache_gb", config.run.cache_gb)?;
+    at_least("align.negatives_per_step", align.negatives_per_step, 1)?;
+    at_least(
+        "align.micro_batch_size",
+        align.micro_batch_size.unwrap_or(1),
+        1,
+    )?;
+    at_least("align.eval_every", align.eval_every, 1)?;
+    at_least("align.eval_pairs", align.eval_pairs, 1)?;
+    at_least("align.patience", align.patience, 1)?;
+    at_least("finetune.eval_rows", finetune.eval_rows, 1)?;
+    at_least("finetune.patience", finetune.patience, 1)?;
+    positive("finetune.layer_decay", finetune.layer_decay)?;
+    for (key, lr) in [
+        ("finetune.lr_projectors", finetune.lr_projectors),
+        ("finetune.lr_task_tokens", finetune.lr_task_tokens),
+        ("finetune.lr_lora", finetune.lr_lora),
+    ] {
+        positive(key, lr.unwrap_or(1.0))?;
+    }
+    for (name, weight) in &finetune.modality_weights {
+        positive(&format!("finetune.modality_weights.{name}"), *weight)?;
+    }
+    data(&config.data)?;
     schedule("align", align.steps, align.warmup_steps)?;
     schedule("finetune", finetune.steps, finetune.warmup_steps)?;
     optimiser("align", align.lr, align.weight_decay, align.max_grad_norm)?;
@@ -32,7 +57,27 @@ pub(super) fn check(config: &RunConfig) -> Result<(), String> {
     optimiser("finetune", lr, decay, norm)
 }
 
+fn data(data: &DataSection) -> Result<(), String> {
+    share("data.split_fraction", data.split_fraction)?;
+    share("data.cluster_similarity", data.cluster_similarity)?;
+    share("data.duplicate_similarity", data.duplicate_similarity)?;
+    for (index, entry) in data.mixture.iter().enumerate() {
+        positive(&format!("data.mixture[{index}].weight"), entry.weight)?;
+    }
+    match (&data.split_by, &data.split_field, &data.eval) {
+        (Some(_), Some(_), _) => Err(
+            "`data.split_by` and `data.split_field` both say what is held out; set one of them"
+                .into(),
+        ),
+        (Some(_), _, Some(_)) => {
+            Err("`data.split_by` and `data.eval` both say what is held out; set one of them".into())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn paths(config: &RunConfig) -> Result<(), String> {
+    let mixed = !config.data.mixture.is_empty();
     let needed = [
         (
             "llm.path",
@@ -52,7 +97,7 @@ fn paths(config: &RunConfig) -> Result<(), String> {
     ];
     match needed
         .iter()
-        .find(|(_, path, _)| path.as_os_str().is_empty())
+        .find(|(key, path, _)| path.as_os_str().is_empty() && !(*key == "data.train" && mixed))
     {
         None => Ok(()),
         Some((key, _, what)) => Err(format!("`{key}` is not set; give {what}")),
@@ -122,6 +167,13 @@ fn optimiser(section: &str, lr: f64, weight_decay: f64, max_grad_norm: f64) -> R
 fn at_least(key: &str, value: usize, least: usize) -> Result<(), String> {
     if value < least {
         return Err(format!("`{key}` is {value}; give at least {least}"));
+    }
+    Ok(())
+}
+
+fn share(key: &str, value: f64) -> Result<(), String> {
+    if !(value > 0.0 && value < 1.0) {
+        return Err(format!("`{key}` is {value}; give a number between 0 and 1"));
     }
     Ok(())
 }

@@ -140,6 +140,7 @@ fn flatten_at(
             value.as_table().is_some_and(|table| !table.is_empty())
         }
         [section, _, _, ..] if section == "modality" => false,
+        path if path == FREE => false,
         path => lookup(known, path).is_some_and(Json::is_object),
     };
     match value {
@@ -155,7 +156,13 @@ fn known_keys() -> Json {
     known
 }
 
+/// A table whose keys the user names.
+const FREE: [&str; 2] = ["finetune", "modality_weights"];
+
 fn lookup<'a>(known: &'a Json, path: &[String]) -> Option<&'a Json> {
+    if path.len() > FREE.len() && path[..FREE.len()] == FREE {
+        return Some(&Json::Null);
+    }
     path.iter().try_fold(known, |value, key| value.get(key))
 }
 

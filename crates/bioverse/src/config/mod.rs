@@ -18,7 +18,9 @@ use bioverse_core::{ProjectorConfig, Registry};
 use toml::{Table, Value};
 
 pub use sections::{
-    AlignSection, DataSection, FinetuneSection, LlmSection, RunConfig, RunSection, TextSpace,
+    AlignSection, BioSource, DataSection, Direction, Dtype, FinetuneSection, LlmSection,
+    MixtureEntry, Objective, Positives, RunConfig, RunSection, Sampling, TextPool, TextSource,
+    TextSpace,
 };
 
 use crate::{

@@ -347,3 +347,50 @@ fn the_table_is_aligned_narrow_and_marks_changes() {
     assert!(line("run.dir").starts_with("* ") && line("run.dir").ends_with("(--set)"));
     assert!(line("run.seed").starts_with("  ") && line("run.seed").ends_with("(default)"));
 }
+
+/// Rows of the tables in docs/configuration.md: key → default as written there.
+fn documented() -> std::collections::BTreeMap<String, String> {
+    let text = include_str!("../../../../docs/configuration.md");
+    let rows = text.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let key = cells.next()?.strip_suffix('`')?;
+        let default = cells.next()?.trim().trim_matches('`');
+        Some((key.to_string(), default.to_string()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_documented_keys_and_defaults_are_those_of_the_program() {
+    let documented = documented();
+    let known = serde_json::to_value(RunConfig::default()).unwrap();
+    let mut keys = vec![];
+    for section in ["run", "llm", "data", "align", "finetune"] {
+        for (name, default) in known[section].as_object().unwrap() {
+            let key = format!("{section}.{name}");
+            let written = documented.get(&key).unwrap_or_else(|| {
+                panic!("docs/configuration.md has no row for `{key}`");
+            });
+            if name != "lora" {
+                let default = match default {
+                    serde_json::Value::Null => String::new(),
+                    value => value.to_string().replace(',', ", "),
+                };
+                assert_eq!(
+                    written.parse::<f64>().ok(),
+                    default.parse::<f64>().ok(),
+                    "{key}"
+                );
+                if default.parse::<f64>().is_err() {
+                    assert_eq!(*written, default, "{key}");
+                }
+            }
+            keys.push(key);
+        }
+    }
+    let gone: Vec<_> = documented
+        .keys()
+        .filter(|key| !keys.contains(key))
+        .collect();
+    assert!(gone.is_empty(), "keys that do not exist: {gone:?}");
+}

@@ -33,6 +33,8 @@ pub enum Split {
 /// One row of a data file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
+    /// Which source of `data.mixture` it is from; 0 without a mixture.
+    pub source: usize,
     /// Where it stands, from 1: the line of JSONL, the data row of CSV.
     pub number: usize,
     /// What it says.
@@ -87,6 +89,7 @@ pub fn read_split_into(
         match example {
             Ok(None) => {}
             Ok(Some(example)) => rows.push(Row {
+                source: 0,
                 number,
                 example,
                 extra: object,

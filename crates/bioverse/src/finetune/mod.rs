@@ -21,9 +21,9 @@ use crate::data::{EncodedStore, Screen, Split};
 use crate::error::{Error, Result};
 use crate::model::Bioverse;
 use crate::session::eos_ids;
-use crate::train::checkpoint::Checkpoints;
+use crate::train::checkpoint::{Checkpoints, Keep};
 use crate::train::seed::mix_name;
-use crate::train::{BatchOrder, MicroBatch, Observation, Stage, steps};
+use crate::train::{BatchOrder, MicroBatch, Observation, Rates, Stage, steps};
 use crate::{device, encoders, interrupt};
 
 use rows::{Rows, Rules};
@@ -228,13 +228,11 @@ fn train(
     steps::run(
         &stage,
         model,
-        |model, n| {
+        |model, n, scale| {
             let batch = order.batch(n);
             let layout = rows.train.layout(&batch)?;
-            Ok(MicroBatch {
-                loss: model.loss(&layout, encoded, &training)?,
-                rows: batch.len(),
-            })
+            let loss = model.loss(&layout, encoded, &training)?;
+            Ok(MicroBatch::of(model, loss, batch.len(), scale))
         },
         |model, step| match &rows.held_out {
             Some(held_out) if step == finetune.steps => {
@@ -270,6 +268,13 @@ fn stage<'a>(
         checkpoint_every: config.run.checkpoint_every,
         checkpoint: checkpoints.of("finetune"),
         resume: checkpoints.resume(),
+        keep: Keep {
+            last: config.run.keep_last,
+            best: config.run.keep_best,
+        },
+        tensorboard: config.run.tensorboard,
+        rates: Rates::default(),
+        patience: finetune.early_stopping.then_some(finetune.patience),
     }
 }
 

@@ -19,7 +19,6 @@ use super::trainer::{Numbers, Task};
 use super::vocabulary::{self, CHAT_TEMPLATE, LM, LM_EOS, lm_special};
 use crate::error::Result;
 use crate::train::seed::mix;
-use crate::train::steps::MicroBatch;
 
 /// A document as ids, from `<|bos|>` to `<|eos|>`.
 #[derive(Debug, Clone)]
@@ -164,12 +163,10 @@ fn next_token_loss(model: &CausalLm, windows: &[Vec<u32>], device: &Device) -> T
 impl Task for CausalTask {
     type Model = CausalLm;
 
-    fn loss(&self, model: &CausalLm, step: usize) -> Result<MicroBatch> {
+    fn loss(&self, model: &CausalLm, step: usize) -> Result<(Tensor<1>, usize)> {
         let batch = self.batch(step);
-        Ok(MicroBatch {
-            loss: next_token_loss(model, &batch, &self.device),
-            rows: batch.len(),
-        })
+        let loss = next_token_loss(model, &batch, &self.device);
+        Ok((loss, batch.len()))
     }
 
     fn measure(&self, model: &CausalLm, quick: bool) -> Result<Numbers> {

@@ -24,7 +24,6 @@ use super::trainer::{Numbers, Task};
 use super::vocabulary::{self, ROBERTA_PAD};
 use crate::error::{Error, Result};
 use crate::train::seed::mix;
-use crate::train::steps::MicroBatch;
 
 /// The encoder, and a head that export leaves behind.
 #[derive(Module, Debug)]
@@ -288,7 +287,7 @@ fn cross_entropy(log_probs: Tensor<2>, targets: &[u32]) -> Tensor<1> {
 impl Task for MaskedTask {
     type Model = Masked;
 
-    fn loss(&self, model: &Masked, step: usize) -> Result<MicroBatch> {
+    fn loss(&self, model: &Masked, step: usize) -> Result<(Tensor<1>, usize)> {
         let batch = self.batch(step);
         let mut rng = step_rng(self.config.seed, step);
         let molecules: Vec<&Molecule> = batch.iter().map(|index| &self.train[*index]).collect();
@@ -311,10 +310,7 @@ impl Task for MaskedTask {
         );
         let error = model.descriptors.forward(mean) - self.targets(&molecules);
         let loss = tokens + error.square().mean() * self.config.masked.descriptor_weight;
-        Ok(MicroBatch {
-            loss,
-            rows: molecules.len(),
-        })
+        Ok((loss, molecules.len()))
     }
 
     fn measure(&self, model: &Masked, quick: bool) -> Result<Numbers> {

@@ -12,7 +12,8 @@ use super::config::PretrainConfig;
 use crate::error::Result;
 use crate::files::StagedDir;
 use crate::interrupt;
-use crate::train::checkpoint::Checkpoint;
+use crate::train::Rates;
+use crate::train::checkpoint::{Checkpoint, Keep};
 use crate::train::fingerprint::Fingerprint;
 use crate::train::steps::{MicroBatch, Observation, Stage, run};
 
@@ -24,8 +25,8 @@ pub(super) trait Task {
     /// What is trained.
     type Model: Module;
 
-    /// The loss of step `step`, counted from 0: a function of seed, step and model alone.
-    fn loss(&self, model: &Self::Model, step: usize) -> Result<MicroBatch>;
+    /// The loss `[1]` of step `step`, counted from 0, and its rows: a function of seed, step and model alone.
+    fn loss(&self, model: &Self::Model, step: usize) -> Result<(Tensor<1>, usize)>;
 
     /// Held-out quality; `quick` looks at a part only.
     fn measure(&self, model: &Self::Model, quick: bool) -> Result<Numbers>;
@@ -68,6 +69,13 @@ pub(super) fn train<T: Task>(
             fingerprint: fingerprint(config),
         },
         resume,
+        keep: Keep {
+            last: 1,
+            best: false,
+        },
+        tensorboard: false,
+        rates: Rates::default(),
+        patience: None,
     };
     let before = if resume {
         seconds_so_far(&metrics)
@@ -77,6 +85,9 @@ pub(super) fn train<T: Task>(
     let started = Instant::now();
     let seconds = || before + started.elapsed().as_secs_f64();
     let observe = |model: &T::Model, step: usize| {
+        if step == 0 {
+            return Ok(None);
+        }
         if !step.is_multiple_of(settings.checkpoint_every.max(1)) && step != settings.steps {
             return Ok(None);
         }
@@ -85,7 +96,11 @@ pub(super) fn train<T: Task>(
         numbers.push(("seconds", seconds()));
         Ok(Some(observation(&numbers)))
     };
-    let model = run(&stage, model, |model, step| task.loss(model, step), observe)?;
+    let loss = |model: &T::Model, step: usize, scale: f64| {
+        let (loss, rows) = task.loss(model, step)?;
+        Ok(MicroBatch::of(model, loss, rows, scale))
+    };
+    let model = run(&stage, model, loss, observe)?;
     Ok((model, seconds()))
 }
 
@@ -100,6 +115,7 @@ fn observation(numbers: &Numbers) -> Observation {
             .map(|(name, value)| (name.to_string(), json!(value)))
             .collect(),
         message: shown.join(" · "),
+        score: None,
     }
 }
 

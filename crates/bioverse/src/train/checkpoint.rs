@@ -24,6 +24,15 @@ struct State {
     fingerprint: Fingerprint,
 }
 
+/// Which checkpoints stay on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// So many, newest first; at least one.
+    pub last: usize,
+    /// The one with the best score too.
+    pub best: bool,
+}
+
 /// A place for checkpoints of one training.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {

@@ -6,6 +6,7 @@
 //! | [`optimizer`] | AdamW, with moments kept under parameter paths |
 //! | [`schedule`] | learning rate by step |
 //! | [`seed`] | randomness that depends on (seed, step) and on nothing else |
+//! | [`rates`] | learning rates by parameter path |
 //! | [`order`] | which rows make up the n-th batch |
 //! | [`checkpoint`] | everything a run needs to go on as if it had never stopped |
 //! | [`fingerprint`] | what a checkpoint depends on |
@@ -31,6 +32,7 @@ pub mod fingerprint;
 pub mod gradients;
 pub mod optimizer;
 pub mod order;
+pub mod rates;
 pub mod schedule;
 pub mod seed;
 pub mod steps;
@@ -38,5 +40,6 @@ pub mod steps;
 pub use gradients::{Accumulator, global_norm, gradients};
 pub use optimizer::{AdamW, StepReport, Trainer};
 pub use order::BatchOrder;
+pub use rates::{Rate, Rates};
 pub use schedule::Schedule;
 pub use steps::{MicroBatch, Observation, Stage};

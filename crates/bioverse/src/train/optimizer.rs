@@ -9,6 +9,7 @@ use burn::optim::GradientsParams;
 use burn::prelude::*;
 
 use super::gradients::{clip, global_norm};
+use super::rates::Rates;
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 
@@ -21,6 +22,7 @@ const EPS: f64 = 1e-8;
 #[derive(Debug)]
 pub struct AdamW {
     weight_decay: f64,
+    rates: Rates,
     moments: BTreeMap<String, Moments>,
 }
 
@@ -36,6 +38,7 @@ impl AdamW {
     pub fn new(weight_decay: f64) -> Self {
         Self {
             weight_decay,
+            rates: Rates::default(),
             moments: BTreeMap::new(),
         }
     }
@@ -91,6 +94,8 @@ impl AdamW {
 
     /// `x [n]` and its gradient `[n]`, both outside autodiff → the new `x`.
     fn update(&mut self, path: String, lr: f64, x: Tensor<1>, grad: Tensor<1>) -> Tensor<1> {
+        let (factor, weight_decay) = self.rates.of(&path, self.weight_decay);
+        let lr = lr * factor;
         let old = self.moments.remove(&path).unwrap_or_else(|| Moments {
             exp_avg: grad.zeros_like(),
             exp_avg_sq: grad.zeros_like(),
@@ -102,7 +107,7 @@ impl AdamW {
         let correction_1 = 1.0 - BETA_1.powf(f64::from(step));
         let correction_2 = 1.0 - BETA_2.powf(f64::from(step));
         let scale = (exp_avg_sq.clone() / correction_2).sqrt() + EPS;
-        let x = x * (1.0 - lr * self.weight_decay) - exp_avg.clone() / scale * (lr / correction_1);
+        let x = x * (1.0 - lr * weight_decay) - exp_avg.clone() / scale * (lr / correction_1);
         self.moments.insert(
             path,
             Moments {
@@ -183,6 +188,12 @@ impl Trainer {
             schedule,
             max_grad_norm,
         }
+    }
+
+    /// Learning rates and decay by parameter path.
+    pub fn with_rates(mut self, rates: Rates) -> Self {
+        self.optimizer.rates = rates;
+        self
     }
 
     /// One update from the gradients of a whole (accumulated) batch.

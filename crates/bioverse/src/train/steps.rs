@@ -5,11 +5,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
+use burn::optim::GradientsParams;
 use burn::prelude::*;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Keep};
 use super::gradients::{Accumulator, gradients};
 use super::optimizer::{StepReport, Trainer};
+use super::rates::Rates;
 use super::schedule::Schedule;
 use super::seed::mix;
 use crate::error::{Error, Result};
@@ -51,15 +53,39 @@ pub struct Stage<'a> {
     pub checkpoint: Checkpoint,
     /// Go on from the checkpoint.
     pub resume: bool,
+    /// Which checkpoints stay.
+    pub keep: Keep,
+    /// TensorBoard event files beside the metrics.
+    pub tensorboard: bool,
+    /// Learning rates that differ from `lr`, by parameter path.
+    pub rates: Rates,
+    /// Stop after this many measurements without a better score, and keep the best.
+    pub patience: Option<usize>,
 }
 
 /// One micro-batch's result.
-#[derive(Debug)]
 pub struct MicroBatch {
-    /// Mean loss, `[1]`, tracked.
-    pub loss: Tensor<1>,
+    /// Mean loss.
+    pub loss: f64,
+    /// Gradients of the loss times the scale that was asked for.
+    pub grads: GradientsParams,
     /// Rows it was computed from.
     pub rows: usize,
+    /// Into `metrics.jsonl`, beside the loss.
+    pub fields: Fields,
+}
+
+impl MicroBatch {
+    /// Goes back through `loss`, `[1]`, times `scale`.
+    pub fn of<M: Module>(module: &M, loss: Tensor<1>, rows: usize, scale: f64) -> Self {
+        let value = loss.clone().into_data().iter::<f64>().sum();
+        Self {
+            loss: value,
+            grads: gradients(loss * scale, module),
+            rows,
+            fields: Fields::new(),
+        }
+    }
 }
 
 /// What a stage wants to say about the module at some step.
@@ -69,19 +95,22 @@ pub struct Observation {
     pub fields: Fields,
     /// Onto the progress bar.
     pub message: String,
+    /// How good the module is, higher being better; `None` = nothing to choose by.
+    pub score: Option<f64>,
 }
 
 /// Trains `module`.
 ///
-/// `loss(module, n)` computes the n-th micro-batch since the beginning of training; it must depend on nothing but `n` and
-/// the module, so that a resumed run equals one that never stopped. `observe(module, step)` is asked after every step.
+/// `loss(module, n, scale)` computes the n-th micro-batch since the beginning of training, its gradients multiplied by
+/// `scale`; it must depend on nothing but `n` and the module, so that a resumed run equals one that never stopped.
+/// `observe(module, step)` is asked before the first step (`step` 0) and after every step.
 ///
 /// # Errors
 /// When the loss or a gradient is not a number, a file cannot be written, or the run is interrupted (after a checkpoint).
 pub fn run<M: Module>(
     stage: &Stage<'_>,
     mut module: M,
-    mut loss: impl FnMut(&M, usize) -> Result<MicroBatch>,
+    mut loss: impl FnMut(&M, usize, f64) -> Result<MicroBatch>,
     mut observe: impl FnMut(&M, usize) -> Result<Option<Observation>>,
 ) -> Result<M> {
     let mut trainer = stage.trainer();
@@ -93,6 +122,11 @@ pub fn run<M: Module>(
         return Ok(module);
     }
     let mut log = Log::open(stage, trainer.step)?;
+    if trainer.step == 0
+        && let Some(observation) = observe(&module, 0)?
+    {
+        log.before(stage, observation)?;
+    }
     while trainer.step < stage.steps {
         let (next, report) = step(stage, &mut trainer, module, &mut loss)?;
         module = next;
@@ -123,30 +157,29 @@ struct Done {
     loss: f64,
     rows: usize,
     report: StepReport,
+    fields: Fields,
 }
 
 fn step<M: Module>(
     stage: &Stage<'_>,
     trainer: &mut Trainer,
     module: M,
-    loss: &mut impl FnMut(&M, usize) -> Result<MicroBatch>,
+    loss: &mut impl FnMut(&M, usize, f64) -> Result<MicroBatch>,
 ) -> Result<(M, Done)> {
     let accumulation = stage.accumulation.max(1);
     stage.device.seed(mix(stage.seed, trainer.step as u64));
     let mut sum = Accumulator::new();
-    let (mut total, mut rows) = (0.0, 0);
+    let (mut total, mut rows, mut fields) = (0.0, 0, Fields::new());
     for micro in 0..accumulation {
-        let batch = loss(&module, trainer.step * accumulation + micro)?;
-        let value: f64 = batch.loss.clone().into_data().iter::<f64>().sum();
-        if !value.is_finite() {
-            return Err(stage.no_number(trainer.step + 1, value));
+        let scale = 1.0 / accumulation as f64;
+        let batch = loss(&module, trainer.step * accumulation + micro, scale)?;
+        if !batch.loss.is_finite() {
+            return Err(stage.no_number(trainer.step + 1, batch.loss));
         }
-        total += value / accumulation as f64;
+        total += batch.loss * scale;
         rows += batch.rows;
-        sum.add(
-            &module,
-            gradients(batch.loss / accumulation as f64, &module),
-        );
+        fields.extend(batch.fields);
+        sum.add(&module, batch.grads);
     }
     let (module, report) = trainer
         .step(module, sum.take())
@@ -155,6 +188,7 @@ fn step<M: Module>(
         loss: total,
         rows,
         report,
+        fields,
     };
     Ok((module, done))
 }
@@ -167,6 +201,7 @@ impl Stage<'_> {
             steps: self.steps,
         };
         Trainer::new(schedule, self.weight_decay, Some(self.max_grad_norm))
+            .with_rates(self.rates.clone())
     }
 
     /// Adds to an error of the optimiser which value to change.
@@ -210,6 +245,16 @@ impl Log {
         })
     }
 
+    /// What was seen before the first step.
+    fn before(&mut self, stage: &Stage<'_>, observation: Observation) -> Result<()> {
+        let mut fields = Fields::new();
+        fields.insert("step".into(), stage.steps_before.into());
+        fields.insert("stage".into(), stage.label.as_str().into());
+        fields.extend(observation.fields);
+        self.message = format!(" · {}", observation.message);
+        self.metrics.write(fields)
+    }
+
     fn step(
         &mut self,
         stage: &Stage<'_>,
@@ -240,6 +285,7 @@ impl Log {
         fields.insert("lr".into(), done.report.lr.into());
         fields.insert("grad_norm".into(), done.report.grad_norm.into());
         fields.insert("rows_per_s".into(), rate.into());
+        fields.extend(done.fields.clone());
         fields.extend(observed.unwrap_or_default());
         self.metrics.write(fields)
     }
