@@ -14,6 +14,7 @@ pub mod eval;
 pub mod files;
 pub mod finetune;
 pub mod hub;
+mod instructions;
 pub mod interrupt;
 pub mod model;
 pub mod pretrain;

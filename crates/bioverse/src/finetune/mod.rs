@@ -2,10 +2,9 @@
 //!
 //! Every row is laid out and checked before the first step, and every record goes through its encoder once.
 
-mod rows;
 mod setup;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bioverse_core::{LlmSpace, Registry};
@@ -19,14 +18,13 @@ use crate::config::{Resolved, RunConfig};
 use crate::data::refusal::{MEND, refusal, with_step};
 use crate::data::{EncodedStore, Screen, Split};
 use crate::error::{Error, Result};
+use crate::instructions::{Rows, Rules};
 use crate::model::Bioverse;
-use crate::session::eos_ids;
 use crate::train::checkpoint::{Checkpoints, Keep};
 use crate::train::seed::mix_name;
 use crate::train::{BatchOrder, MicroBatch, Observation, Rates, Stage, steps};
 use crate::{device, encoders, interrupt};
 
-use rows::{Rows, Rules};
 use setup::{Start, Trainable};
 
 /// Rows that are held out for measuring.
@@ -113,29 +111,18 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
 }
 
 fn rules<'a>(start: &Start, tokenizer: &'a Tokenizer, llm: &CausalLm) -> Result<Rules<'a>> {
-    let eos = eos_ids(tokenizer, llm);
-    if eos.is_empty() {
-        return Err(Error::Input(format!(
-            "{}: neither config.json nor the tokenizer names an end-of-sequence token, so no answer could end; add \
-             `eos_token_id` to generation_config.json",
-            start.config.llm.path.display()
-        )));
-    }
     let modalities = start.bundle.manifest.modalities.iter();
-    let soft_len: HashMap<String, usize> = modalities
+    let soft_len = modalities
         .map(|(name, entry)| (name.clone(), entry.projector.soft_len()))
         .collect();
-    Ok(Rules {
+    Rules::new(
         tokenizer,
-        eos,
+        llm,
+        &start.config.llm.path,
         soft_len,
-        max_length: start
-            .config
-            .finetune
-            .max_length
-            .min(llm.config().max_position_embeddings),
-        bundle: start.bundle.dir.clone(),
-    })
+        start.config.finetune.max_length,
+        start.bundle.dir.clone(),
+    )
 }
 
 /// Rows to learn from, and rows to measure on if there are any.

@@ -1,20 +1,20 @@
-//! Instruction rows, laid out and checked before anything is trained. A row that would teach nothing, or something wrong,
-//! is refused by file and row.
+//! Instruction rows, laid out and checked before anything is trained, for both stages. A row that would teach nothing, or
+//! something wrong, is refused by file and row. It knows neither loss nor what learns.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bioverse_core::{BoxError, Example, Layout, PadSide, Prompt, Record, Segment, Slot};
-use bioverse_nn::Tokenizer;
+use bioverse_nn::{CausalLm, Tokenizer};
 
 use crate::config::DataSection;
 use crate::data::Screen;
 use crate::data::read::{Split, file, read_split_into};
 use crate::error::{Error, Result};
-use crate::session::prompt_of;
+use crate::session::{eos_ids, prompt_of};
 
 /// What rows are laid out with and held against.
-pub(super) struct Rules<'a> {
+pub(crate) struct Rules<'a> {
     pub tokenizer: &'a Tokenizer,
     /// Ids that end an answer.
     pub eos: Vec<u32>,
@@ -26,8 +26,39 @@ pub(super) struct Rules<'a> {
     pub bundle: PathBuf,
 }
 
+impl<'a> Rules<'a> {
+    /// For an LLM: no row is longer than `max_length` or than the LLM reads.
+    ///
+    /// # Errors
+    /// When nothing ends a text of this LLM.
+    pub fn new(
+        tokenizer: &'a Tokenizer,
+        llm: &CausalLm,
+        folder: &Path,
+        soft_len: HashMap<String, usize>,
+        max_length: usize,
+        bundle: PathBuf,
+    ) -> Result<Self> {
+        let eos = eos_ids(tokenizer, llm);
+        if eos.is_empty() {
+            return Err(Error::Input(format!(
+                "{}: neither config.json nor the tokenizer names an end-of-sequence token, so no answer could end; add \
+                 `eos_token_id` to generation_config.json",
+                folder.display()
+            )));
+        }
+        Ok(Self {
+            tokenizer,
+            eos,
+            soft_len,
+            max_length: max_length.min(llm.config().max_position_embeddings),
+            bundle,
+        })
+    }
+}
+
 /// Rows of one side of the split, ready to be batched.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     /// What to call each row in a message.
     names: Vec<String>,
     prompts: Vec<Prompt>,
@@ -39,7 +70,7 @@ pub(super) struct Rows {
 }
 
 /// A row's tokens by what they are.
-pub(super) struct Counts {
+pub(crate) struct Counts {
     pub prompt: usize,
     pub soft: usize,
     pub loss: usize,
@@ -55,14 +86,7 @@ impl Rows {
         screen: &mut Screen,
     ) -> Result<Self> {
         let path = file(data, split)?;
-        let mut rows = Self {
-            names: vec![],
-            prompts: vec![],
-            lengths: vec![],
-            ids: HashMap::new(),
-            soft_len: rules.soft_len.clone(),
-            pad: rules.tokenizer.pad().unwrap_or(0),
-        };
+        let mut rows = Self::none(rules);
         for row in read_split_into(data, split, names, screen)? {
             let name = format!("{} row {}", path.display(), row.number);
             match rows.add(name.clone(), &row.example, rules) {
@@ -82,7 +106,20 @@ impl Rows {
         }
     }
 
-    fn add(&mut self, name: String, example: &Example, rules: &Rules<'_>) -> Result<()> {
+    /// No rows yet.
+    pub fn none(rules: &Rules<'_>) -> Self {
+        Self {
+            names: vec![],
+            prompts: vec![],
+            lengths: vec![],
+            ids: HashMap::new(),
+            soft_len: rules.soft_len.clone(),
+            pad: rules.tokenizer.pad().unwrap_or(0),
+        }
+    }
+
+    /// Lays out one more row and checks it; `name` is what to call it in a message.
+    pub fn add(&mut self, name: String, example: &Example, rules: &Rules<'_>) -> Result<()> {
         let refuse = |problem: String| Error::Input(format!("{name}: {problem}"));
         if let Some((modality, _)) = example
             .records
