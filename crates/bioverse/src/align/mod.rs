@@ -129,9 +129,9 @@ impl Data {
         let file = |split| file(data, split).unwrap_or(&data.train);
         let mut pairs = vec![];
         for name in names {
-            let train = Pairs::of(&train, name, file(Split::Train));
+            let train = Pairs::of(&train, name, file(Split::Train), data)?;
             train.check(name, data)?;
-            let mut held_out = Pairs::of(&held_out, name, file(Split::Eval));
+            let mut held_out = Pairs::of(&held_out, name, file(Split::Eval), data)?;
             held_out.truncate(config.align.eval_pairs);
             pairs.push((train, held_out));
         }

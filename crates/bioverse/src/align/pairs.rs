@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use bioverse_core::Record;
+use bioverse_core::{Message, Record};
+use serde_json::Value;
 
-use crate::config::DataSection;
+use crate::config::{DataSection, suggest};
 use crate::data::Row;
 use crate::error::{Error, Result};
 
@@ -18,27 +19,41 @@ pub struct Pairs {
     pub texts: Vec<String>,
     /// What to call each pair in a message.
     pub rows: Vec<String>,
+    /// Its `data.label_field`, as text.
+    pub labels: Vec<Option<String>>,
+    /// What it belongs to.
+    pub groups: Vec<Option<String>>,
+    /// The conversation it was taken from.
+    pub messages: Vec<Vec<Message>>,
 }
 
 impl Pairs {
     /// The rows with exactly one record, if it is of `modality` and an assistant says something about it. What several
     /// records have in common with one text cannot be told, so such rows are left to stage 2.
-    pub fn of(rows: &[Row], modality: &str, file: &Path) -> Self {
+    ///
+    /// # Errors
+    /// When a row lacks the `data.label_field` of its source.
+    pub fn of(rows: &[Row], modality: &str, file: &Path, data: &DataSection) -> Result<Self> {
         let mut pairs = Self::default();
+        let sources = data.sources();
         for row in rows {
             let [(name, record)] = row.example.records.as_slice() else {
                 continue;
             };
             let text = row.example.answer();
             if name == modality && !text.trim().is_empty() {
+                let called = format!("{} row {}", file.display(), row.number);
+                let field = sources.get(row.source);
+                let field = field.and_then(|(source, _)| source.label_field.as_deref());
+                pairs.labels.push(label(row, field, &called)?);
+                pairs.groups.push(row.example.group.clone());
+                pairs.messages.push(row.example.messages.clone());
                 pairs.records.push(record.clone());
                 pairs.texts.push(text.trim().to_string());
-                pairs
-                    .rows
-                    .push(format!("{} row {}", file.display(), row.number));
+                pairs.rows.push(called);
             }
         }
-        pairs
+        Ok(pairs)
     }
 
     /// Number of pairs.
@@ -56,6 +71,9 @@ impl Pairs {
         self.records.truncate(count);
         self.texts.truncate(count);
         self.rows.truncate(count);
+        self.labels.truncate(count);
+        self.groups.truncate(count);
+        self.messages.truncate(count);
     }
 
     /// At least two different texts, or nothing could be told apart.
@@ -77,6 +95,24 @@ impl Pairs {
     }
 }
 
+/// The label of a row as text; none where no field is named or the field is empty.
+fn label(row: &Row, field: Option<&str>, called: &str) -> Result<Option<String>> {
+    let Some(field) = field else {
+        return Ok(None);
+    };
+    match row.extra.get(field) {
+        Some(Value::String(text)) => Ok(Some(text.trim().to_string()).filter(|x| !x.is_empty())),
+        Some(Value::Null) => Ok(None),
+        Some(other) => Ok(Some(other.to_string())),
+        None => {
+            let hint = suggest::hint(field, row.extra.keys().map(String::as_str));
+            Err(Error::Input(format!(
+                "{called}: there is no field `{field}`, which `data.label_field` names{hint}"
+            )))
+        }
+    }
+}
+
 /// Gives equal items equal numbers, in order of appearance; with the distinct items in that order.
 pub fn numbered<T: ToString>(items: &[T]) -> (Vec<usize>, Vec<String>) {
     let mut numbers = HashMap::new();
@@ -95,7 +131,7 @@ pub fn numbered<T: ToString>(items: &[T]) -> (Vec<usize>, Vec<String>) {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use bioverse_core::{Example, Message};
+    use bioverse_core::Example;
     use serde_json::json;
 
     fn row(number: usize, records: &[(&str, &str)], answer: &str) -> Row {
@@ -119,7 +155,8 @@ mod tests {
     }
 
     fn pairs(rows: &[Row]) -> Pairs {
-        Pairs::of(rows, "dna", Path::new("f.jsonl"))
+        let data = DataSection::default();
+        Pairs::of(rows, "dna", Path::new("f.jsonl"), &data).unwrap()
     }
 
     #[test]
@@ -144,6 +181,29 @@ mod tests {
         let (a, c) = (&[("dna", "A")], &[("dna", "C")]);
         assert!(check(&[row(1, a, "x"), row(2, c, "x")]).is_err());
         assert!(check(&[row(1, a, "x"), row(2, c, "y")]).is_ok());
+    }
+
+    #[test]
+    fn labels_are_text_and_a_missing_one_is_named_by_its_row() {
+        let label = |value: serde_json::Value| {
+            let mut row = row(3, &[("dna", "A")], "one");
+            row.extra.insert("cell_type".into(), value);
+            row
+        };
+        let data = DataSection {
+            label_field: Some("cell_type".into()),
+            ..DataSection::default()
+        };
+        let of = |rows: &[Row]| Pairs::of(rows, "dna", Path::new("f.jsonl"), &data);
+        let rows = [json!("B cell "), json!(7), json!(null), json!(" ")].map(label);
+        let (b, seven) = (Some("B cell".to_string()), Some("7".to_string()));
+        assert_eq!(of(&rows).unwrap().labels, [b, seven, None, None]);
+        let error = of(&[row(3, &[("dna", "A")], "one")]).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("f.jsonl row 3: there is no field `cell_type`"),
+            "{text}"
+        );
     }
 
     #[test]
