@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bioverse_core::{Layout, Projector, inject};
+use bioverse_core::{Layout, Projector, SoftTokens, inject};
 use bioverse_nn::CausalLm;
 use burn::prelude::*;
 use burn::tensor::activation::log_softmax;
@@ -62,21 +62,46 @@ impl Bioverse {
         encoded: &BTreeMap<String, EncodedStore>,
         device: &Device,
     ) -> Result<Tensor<3>> {
-        let plain = device.clone().inner();
-        let mut text = self.llm.embed(layout.input_ids(&plain));
+        let soft = self.soft_tokens(layout, encoded, &device.clone().inner())?;
+        Ok(self.inputs_embeds_with(layout, soft, device))
+    }
+
+    /// Soft tokens of the layout's records, group by group; `plain` is the device without autodiff.
+    ///
+    /// # Shapes
+    /// group g → `[records, soft_len, d_model]`
+    pub fn soft_tokens(
+        &self,
+        layout: &Layout,
+        encoded: &BTreeMap<String, EncodedStore>,
+        plain: &Device,
+    ) -> Result<Vec<SoftTokens>> {
+        let groups = layout.groups.iter().map(|group| {
+            let store = encoded
+                .get(&group.modality)
+                .ok_or_else(|| Error::Run(format!("no `{}` record was encoded", group.modality)))?;
+            let pooled = store.get(&group.records, plain)?;
+            Ok(self.projector(&group.modality)?.project(pooled))
+        });
+        groups.collect()
+    }
+
+    /// As [`inputs_embeds`](Self::inputs_embeds) with soft tokens made before, one batch for each group of the layout.
+    ///
+    /// # Shapes
+    /// B rows of width T → `[B, T, d_model]`
+    pub fn inputs_embeds_with(
+        &self,
+        layout: &Layout,
+        soft: Vec<SoftTokens>,
+        device: &Device,
+    ) -> Tensor<3> {
+        let mut text = self.llm.embed(layout.input_ids(&device.clone().inner()));
         // Dropout of adapters acts on autodiff tensors only; frozen embeddings have to become one.
         if device.is_autodiff() {
             text = text.autodiff();
         }
-        let mut soft = Vec::with_capacity(layout.groups.len());
-        for group in &layout.groups {
-            let store = encoded
-                .get(&group.modality)
-                .ok_or_else(|| Error::Run(format!("no `{}` record was encoded", group.modality)))?;
-            let pooled = store.get(&group.records, &plain)?;
-            soft.push(self.projector(&group.modality)?.project(pooled));
-        }
-        Ok(inject(text, soft, layout))
+        inject(text, soft, layout)
     }
 
     /// Mean next-token cross-entropy over the layout's targets; logits are computed at target positions only.

@@ -124,8 +124,11 @@ pub fn run(
 ) -> Result<Outcome> {
     let own: Vec<Example> = eval.iter().map(|row| row.example.clone()).collect();
     let swapped = swapped(eval);
-    let predictions = session.answer(&own, config, batch_size)?;
-    let swapped_predictions = session.answer(&swapped, config, batch_size)?;
+    // A swapped-in record may stand where its own row drops it (behind the question), so both sides are looked at.
+    let both: Vec<Example> = own.iter().chain(&swapped).cloned().collect();
+    let encoded = session.encode_examples(&both)?;
+    let predictions = session.answer_encoded(&own, &encoded, config, batch_size)?;
+    let swapped_predictions = session.answer_encoded(&swapped, &encoded, config, batch_size)?;
     let majority = Majority::fit(train);
     let said = predictions.into_iter().zip(swapped_predictions);
     let rows = eval.iter().zip(swapped).zip(said);

@@ -22,6 +22,18 @@ pub struct Asked<'a> {
 /// and each takes the one that stands as far ahead as the most frequent answer is frequent: nobody keeps an answer unless
 /// one answer has the majority.
 pub fn partners(rows: &[Asked<'_>]) -> Vec<usize> {
+    // A majority answer would rotate onto itself: half-way round is then the best there is.
+    trade_all(rows, |len, most| most.min(len.div_ceil(2)))
+}
+
+/// As [`partners`], but each takes the one that stands half-way round: long answers that begin alike stand side by side in
+/// the order of answers, so the next one would be the most similar there is.
+pub fn distant_partners(rows: &[Asked<'_>]) -> Vec<usize> {
+    trade_all(rows, |len, _| len.div_ceil(2))
+}
+
+/// Partners by rotation; `shift` is asked how far, given the size of a group and how often its most frequent answer occurs.
+fn trade_all(rows: &[Asked<'_>], shift: impl Fn(usize, usize) -> usize) -> Vec<usize> {
     let mut partner: Vec<usize> = (0..rows.len()).collect();
     let mut rest: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut same_question: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
@@ -34,13 +46,13 @@ pub fn partners(rows: &[Asked<'_>]) -> Vec<usize> {
             .iter()
             .any(|i| rows[*i].answer != rows[group[0]].answer)
         {
-            trade(rows, &group, &mut partner);
+            trade(rows, &group, &shift, &mut partner);
         } else {
             rest.entry(kind).or_default().extend(group);
         }
     }
     for group in rest.values() {
-        trade(rows, group, &mut partner);
+        trade(rows, group, &shift, &mut partner);
     }
     for i in 0..rows.len() {
         if rows[partner[i]].record == rows[i].record {
@@ -51,16 +63,20 @@ pub fn partners(rows: &[Asked<'_>]) -> Vec<usize> {
 }
 
 /// A rotation of the group in order of answers.
-fn trade(rows: &[Asked<'_>], group: &[usize], partner: &mut [usize]) {
+fn trade(
+    rows: &[Asked<'_>],
+    group: &[usize],
+    shift: &impl Fn(usize, usize) -> usize,
+    partner: &mut [usize],
+) {
     let mut order = group.to_vec();
     order.sort_by_key(|i| (rows[*i].answer, *i));
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for i in &order {
         *counts.entry(rows[*i].answer).or_default() += 1;
     }
-    let shift = counts.values().copied().max().unwrap_or(0);
-    // A majority answer would rotate onto itself: half-way round is then the best there is.
-    let shift = shift.min(order.len().div_ceil(2)).max(1);
+    let most = counts.values().copied().max().unwrap_or(0);
+    let shift = shift(order.len(), most).max(1);
     for (at, i) in order.iter().enumerate() {
         partner[*i] = order[(at + shift) % order.len()];
     }
@@ -112,6 +128,24 @@ mod tests {
         let mut sorted = got.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, [0, 1, 2, 3], "a permutation");
+    }
+
+    #[test]
+    fn distant_partners_change_the_answer_whenever_none_has_the_majority() {
+        let answers = ["a", "a", "b", "b", "c", "c", "d"];
+        let records: Vec<String> = (0..answers.len()).map(|i| format!("m{i}")).collect();
+        let rows: Vec<Asked<'_>> = answers
+            .iter()
+            .zip(&records)
+            .map(|(answer, record)| row("describe", "?", answer, record))
+            .collect();
+        let mut got = distant_partners(&rows);
+        for (i, j) in got.iter().enumerate() {
+            assert_ne!(answers[i], answers[*j], "{got:?}");
+        }
+        assert_eq!(got[0], 4, "half-way round, not the neighbour");
+        got.sort_unstable();
+        assert_eq!(got, [0, 1, 2, 3, 4, 5, 6], "a permutation");
     }
 
     #[test]

@@ -161,7 +161,8 @@ impl Rows {
         self.lay_out(&prompts)
     }
 
-    fn lay_out(&self, prompts: &[Prompt]) -> Result<Layout> {
+    /// The layout of prompts whose texts are those of these rows; records may be others.
+    pub fn lay_out(&self, prompts: &[Prompt]) -> Result<Layout> {
         let tokenize = |text: &str| {
             let ids = self.ids.get(text).cloned();
             ids.ok_or_else(|| BoxError::from("it was not tokenised before"))

@@ -74,6 +74,18 @@ impl Session {
         config: &GenerationConfig,
         batch_size: usize,
     ) -> Result<Vec<String>> {
+        let encoded = self.encode_examples(examples)?;
+        self.answer_encoded(examples, &encoded, config, batch_size)
+    }
+
+    /// As [`answer`](Self::answer) with records encoded before, so that the same ones can be asked about more than once.
+    pub fn answer_encoded(
+        &self,
+        examples: &[Example],
+        encoded: &BTreeMap<String, EncodedStore>,
+        config: &GenerationConfig,
+        batch_size: usize,
+    ) -> Result<Vec<String>> {
         let config = self.with_eos(config);
         let mut prompts = vec![];
         for (index, example) in examples.iter().enumerate() {
@@ -81,13 +93,12 @@ impl Session {
             let width = self.layout(std::slice::from_ref(&prompt))?.width();
             prompts.push((width, index, prompt));
         }
-        let encoded = self.encode_all(prompts.iter().map(|(.., prompt)| prompt))?;
         prompts.sort_by_key(|(width, index, _)| (*width, *index));
         let mut answers = vec![String::new(); examples.len()];
         let mut progress = Progress::new("answer", examples.len());
         for (number, batch) in prompts.chunks(batch_size.max(1)).enumerate() {
             let batch_prompts: Vec<Prompt> = batch.iter().map(|(.., p)| p.clone()).collect();
-            let texts = self.go_on(&batch_prompts, &encoded, &config, &mut |_, _| {})?;
+            let texts = self.go_on(&batch_prompts, encoded, &config, &mut |_, _| {})?;
             for ((_, index, _), text) in batch.iter().zip(texts) {
                 answers[*index] = text;
             }
@@ -95,6 +106,15 @@ impl Session {
         }
         progress.finish("");
         Ok(answers)
+    }
+
+    /// Encodings of every record that the questions hold, by modality; each distinct one goes through its encoder once.
+    pub fn encode_examples(&self, examples: &[Example]) -> Result<BTreeMap<String, EncodedStore>> {
+        let prompts: Vec<Prompt> = examples
+            .iter()
+            .map(|example| self.prompt(example))
+            .collect::<Result<_>>()?;
+        self.encode_all(prompts.iter())
     }
 
     /// As [`answer`](Self::answer) for one conversation, streaming text pieces.
