@@ -24,7 +24,7 @@ use burn::module::Module;
 use crate::bundle::{Bundle, Contents, Identities};
 use crate::config::{Resolved, RunConfig};
 use crate::data::Screen;
-use crate::data::read::{Split, file, read_split_into};
+use crate::data::read::{Split, read_split_into};
 use crate::error::{Error, Result};
 use crate::train::checkpoint::Checkpoints;
 use crate::{device, files, hub, interrupt};
@@ -121,17 +121,21 @@ impl Data {
         let data = &config.data;
         let known: Vec<&str> = config.modality.keys().map(String::as_str).collect();
         let train = read_split_into(data, Split::Train, &known, screen)?;
-        let held_out = if data.eval.is_some() || data.split_field.is_some() {
+        let held_out = if data.holds_out() {
             read_split_into(data, Split::Eval, &known, screen)?
         } else {
             vec![]
         };
-        let file = |split| file(data, split).unwrap_or(&data.train);
+        let files: Vec<String> = data
+            .sources()
+            .iter()
+            .map(|(source, _)| source.train.display().to_string())
+            .collect();
         let mut pairs = vec![];
         for name in names {
-            let train = Pairs::of(&train, name, file(Split::Train), data)?;
-            train.check(name, data)?;
-            let mut held_out = Pairs::of(&held_out, name, file(Split::Eval), data)?;
+            let train = Pairs::of(&train, name, data)?;
+            train.check(name, &files.join(", "))?;
+            let mut held_out = Pairs::of(&held_out, name, data)?;
             held_out.truncate(config.align.eval_pairs);
             pairs.push((train, held_out));
         }

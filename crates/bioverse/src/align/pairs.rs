@@ -1,7 +1,6 @@
 //! Rows → pairs of one record and one text. Knows no vector.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use bioverse_core::{Message, Record};
 use serde_json::Value;
@@ -33,7 +32,7 @@ impl Pairs {
     ///
     /// # Errors
     /// When a row lacks the `data.label_field` of its source.
-    pub fn of(rows: &[Row], modality: &str, file: &Path, data: &DataSection) -> Result<Self> {
+    pub fn of(rows: &[Row], modality: &str, data: &DataSection) -> Result<Self> {
         let mut pairs = Self::default();
         let sources = data.sources();
         for row in rows {
@@ -42,7 +41,7 @@ impl Pairs {
             };
             let text = row.example.answer();
             if name == modality && !text.trim().is_empty() {
-                let called = format!("{} row {}", file.display(), row.number);
+                let called = row.name();
                 let field = sources.get(row.source);
                 let field = field.and_then(|(source, _)| source.label_field.as_deref());
                 pairs.labels.push(label(row, field, &called)?);
@@ -77,17 +76,17 @@ impl Pairs {
     }
 
     /// At least two different texts, or nothing could be told apart.
-    pub fn check(&self, modality: &str, data: &DataSection) -> Result<()> {
-        let file = data.train.display();
+    /// `files` is what to call where they were looked for.
+    pub fn check(&self, modality: &str, files: &str) -> Result<()> {
         if self.is_empty() {
             return Err(Error::Input(format!(
-                "{file}: no row has exactly one `{modality}` record and an answer, which is what stage 1 learns from; give \
+                "{files}: no row has exactly one `{modality}` record and an answer, which is what stage 1 learns from; give \
                  rows with one record, or leave `{modality}` out of `align.modalities`"
             )));
         }
         if numbered(&self.texts).1.len() < 2 {
             return Err(Error::Input(format!(
-                "{file}: all {} `{modality}` rows have the same text; contrastive alignment needs at least two different ones",
+                "{files}: all {} `{modality}` rows have the same text; contrastive alignment needs at least two different ones",
                 self.len()
             )));
         }
@@ -133,6 +132,7 @@ mod tests {
     use super::*;
     use bioverse_core::Example;
     use serde_json::json;
+    use std::path::Path;
 
     fn row(number: usize, records: &[(&str, &str)], answer: &str) -> Row {
         let say = |role: &str, content: &str| Message {
@@ -144,6 +144,7 @@ mod tests {
             .map(|(name, record)| (name.to_string(), json!(record)));
         Row {
             source: 0,
+            file: Path::new("f.jsonl").into(),
             number,
             example: Example {
                 messages: vec![say("user", "?"), say("assistant", answer)],
@@ -155,8 +156,7 @@ mod tests {
     }
 
     fn pairs(rows: &[Row]) -> Pairs {
-        let data = DataSection::default();
-        Pairs::of(rows, "dna", Path::new("f.jsonl"), &data).unwrap()
+        Pairs::of(rows, "dna", &DataSection::default()).unwrap()
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn nothing_to_contrast_is_refused() {
-        let check = |rows: &[Row]| pairs(rows).check("dna", &DataSection::default());
+        let check = |rows: &[Row]| pairs(rows).check("dna", "f.jsonl");
         let none = check(&[]).unwrap_err();
         assert!(none.to_string().contains("dna"), "{none}");
         let (a, c) = (&[("dna", "A")], &[("dna", "C")]);

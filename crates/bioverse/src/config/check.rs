@@ -61,9 +61,23 @@ fn data(data: &DataSection) -> Result<(), String> {
     share("data.split_fraction", data.split_fraction)?;
     share("data.cluster_similarity", data.cluster_similarity)?;
     share("data.duplicate_similarity", data.duplicate_similarity)?;
+    if !data.mixture.is_empty() && !data.train.as_os_str().is_empty() {
+        return Err(
+            "`data.train` and `[[data.mixture]]` are both set; put the file of `data.train` into the mixture as a source \
+             of its own"
+                .into(),
+        );
+    }
     for (index, entry) in data.mixture.iter().enumerate() {
         positive(&format!("data.mixture[{index}].weight"), entry.weight)?;
     }
+    for (source, _) in data.sources() {
+        one_split(&source)?;
+    }
+    Ok(())
+}
+
+fn one_split(data: &DataSection) -> Result<(), String> {
     match (&data.split_by, &data.split_field, &data.eval) {
         (Some(_), Some(_), _) => Err(
             "`data.split_by` and `data.split_field` both say what is held out; set one of them"
@@ -123,7 +137,12 @@ fn names(config: &RunConfig) -> Result<(), String> {
         .modalities
         .iter()
         .map(|name| ("align.modalities", name));
-    for (key, name) in modalities.chain(data.modality.iter().map(|name| ("data.modality", name))) {
+    let mixed = data
+        .mixture
+        .iter()
+        .filter_map(|entry| entry.modality.as_ref());
+    let of_rows = data.modality.iter().chain(mixed);
+    for (key, name) in modalities.chain(of_rows.map(|name| ("data.modality", name))) {
         if !config.modality.contains_key(name) {
             let hint = suggest::hint(name, config.modality.keys().map(String::as_str));
             return Err(format!(
@@ -131,6 +150,14 @@ fn names(config: &RunConfig) -> Result<(), String> {
             ));
         }
     }
+    for (source, _) in data.sources() {
+        fields(&source)?;
+    }
+    Ok(())
+}
+
+/// Fields of one source that need each other.
+fn fields(data: &DataSection) -> Result<(), String> {
     match (&data.input_field, &data.text_field) {
         (Some(_), None) => Err(
             "`data.input_field` is set, but `data.text_field` is not; plain pairs need both".into(),

@@ -76,6 +76,13 @@ impl RunConfig {
             .modalities
             .iter_mut()
             .chain(&mut config.data.modality)
+            .chain(
+                config
+                    .data
+                    .mixture
+                    .iter_mut()
+                    .filter_map(|e| e.modality.as_mut()),
+            )
         {
             *name = modalities::canonical(name, registry);
         }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
+mod mixture;
+
 struct Toy;
 
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ pub(crate) mod refusal;
 pub mod rejected;
 mod rows;
 pub mod screen;
+pub(crate) mod shape;
 
 pub use encoded::EncodedStore;
 pub use read::{Row, Split, read_examples, read_rows, read_rows_with, read_split};

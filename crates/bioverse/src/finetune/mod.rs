@@ -139,7 +139,7 @@ impl Sides {
         screen: &mut Screen,
     ) -> Result<Self> {
         let data = &config.data;
-        let held_out = match data.eval.is_some() || data.split_field.is_some() {
+        let held_out = match data.holds_out() {
             true => Some(Rows::read(data, Split::Eval, names, rules, screen)?),
             false => None,
         };

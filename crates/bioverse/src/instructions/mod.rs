@@ -1,7 +1,7 @@
 //! Instruction rows, laid out and checked before anything is trained, for both stages. A row that would teach nothing, or
 //! something wrong, is refused by file and row. It knows neither loss nor what learns.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use bioverse_core::{BoxError, Example, Layout, PadSide, Prompt, Record, Segment, Slot};
@@ -9,7 +9,7 @@ use bioverse_nn::{CausalLm, Tokenizer};
 
 use crate::config::DataSection;
 use crate::data::Screen;
-use crate::data::read::{Split, file, read_split_into};
+use crate::data::read::{Split, read_split_into};
 use crate::error::{Error, Result};
 use crate::session::{eos_ids, prompt_of};
 
@@ -85,22 +85,28 @@ impl Rows {
         rules: &Rules<'_>,
         screen: &mut Screen,
     ) -> Result<Self> {
-        let path = file(data, split)?;
         let mut rows = Self::none(rules);
+        let mut files = BTreeSet::new();
         for row in read_split_into(data, split, names, screen)? {
-            let name = format!("{} row {}", path.display(), row.number);
+            let name = row.name();
             match rows.add(name.clone(), &row.example, rules) {
                 Err(Error::Input(problem)) if data.skip_bad => {
                     let reason = problem.strip_prefix(&format!("{name}: "));
-                    screen.reject(path, row.number, reason.unwrap_or(&problem), &row.extra)?;
+                    screen.reject(
+                        &row.file,
+                        row.number,
+                        reason.unwrap_or(&problem),
+                        &row.extra,
+                    )?;
                 }
                 added => added?,
             }
+            files.insert(row.file.display().to_string());
         }
         match rows.len() {
             0 => Err(Error::Input(format!(
                 "{}: no row is left, for all are bad; leave `data.skip_bad` out to see what is wrong",
-                path.display()
+                files.into_iter().collect::<Vec<_>>().join(", ")
             ))),
             _ => Ok(rows),
         }

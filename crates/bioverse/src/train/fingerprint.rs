@@ -26,11 +26,12 @@ pub fn fingerprint(config: &RunConfig, other_stage: &str) -> Result<Fingerprint>
     let mut leaves = Fingerprint::new();
     flatten("", &value, &mut leaves);
     let other = format!("{other_stage}.");
-    if config.data.train.is_file() {
-        leaves.insert(
-            format!("sha256 of {}", config.data.train.display()),
-            crate::files::sha256(&config.data.train)?,
-        );
+    let rows = config.data.files().into_iter();
+    for file in rows.chain(config.align.negatives.clone()) {
+        if file.is_file() {
+            let hash = crate::files::sha256(&file)?;
+            leaves.insert(format!("sha256 of {}", file.display()), hash);
+        }
     }
     leaves.retain(|key, _| !FREE_KEYS.contains(&key.as_str()) && !key.starts_with(&other));
     Ok(leaves)
@@ -79,5 +80,27 @@ mod tests {
         let before = fingerprint(&config, "finetune").unwrap();
         std::fs::write(file.path(), "b").unwrap();
         assert_ne!(fingerprint(&config, "finetune").unwrap(), before);
+    }
+
+    #[test]
+    fn rows_of_every_source_and_rows_to_measure_on_count() {
+        let [train, eval] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+        let mut config = RunConfig::default();
+        config.data.mixture = toml::from_str::<toml::Table>(&format!(
+            "m = [{{ train = 'absent.jsonl' }}, {{ train = '{}', eval = '{}' }}]",
+            train.path().display(),
+            eval.path().display()
+        ))
+        .unwrap()["m"]
+            .clone()
+            .try_into()
+            .unwrap();
+        let mut seen = vec![fingerprint(&config, "finetune").unwrap()];
+        for file in [&train, &eval] {
+            std::fs::write(file.path(), "changed").unwrap();
+            let now = fingerprint(&config, "finetune").unwrap();
+            assert!(!seen.contains(&now));
+            seen.push(now);
+        }
     }
 }

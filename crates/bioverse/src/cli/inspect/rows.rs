@@ -150,7 +150,7 @@ fn form(format: Format, instructions: bool) -> String {
 
 /// Whether a stage would take an instruction row.
 fn check(row: &Object, names: &[&str]) -> std::result::Result<(), String> {
-    let example = crate::data::read::instruction(row)?;
+    let example = crate::data::shape::instruction(row)?;
     Example::check(&example, names).map_err(|error| error.to_string())
 }
 

@@ -65,6 +65,30 @@ impl DataSection {
     }
 }
 
+impl DataSection {
+    /// The files of all sources, each once, in order.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = vec![];
+        for (source, _) in self.sources() {
+            for file in [Some(source.train), source.eval].into_iter().flatten() {
+                if !files.contains(&file) {
+                    files.push(file);
+                }
+            }
+        }
+        files
+    }
+
+    /// Whether it says which rows are to be measured on.
+    pub fn holds_out(&self) -> bool {
+        let own = self.eval.is_some() || self.split_field.is_some() || self.split_by.is_some();
+        match self.mixture.is_empty() {
+            true => own,
+            false => self.sources().iter().any(|(source, _)| source.holds_out()),
+        }
+    }
+}
+
 impl MixtureEntry {
     fn over(&self, data: &DataSection) -> DataSection {
         let entry = self.clone();

@@ -1,7 +1,8 @@
 //! Rows of files as users write them, good and bad.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
-use serde_json::json;
+use bioverse_formats::Format;
+use serde_json::{Value, json};
 
 const PAIRS: &str = "smiles,text,fold,scaffold\nC,methane is <gas> and <molecule>,train,a\nO,water,test,b\nN,ammonia,train,c\n";
 
@@ -306,4 +307,101 @@ fn bad_rows_are_left_out_with_their_reasons_where_that_is_asked_for() {
     )
     .unwrap_err();
     assert!(all.to_string().contains("no row is left"), "{all}");
+}
+
+/// Two sources with fields of their own.
+fn mixture(edit: impl FnOnce(&mut Vec<toml::Table>)) -> (tempfile::TempDir, DataSection) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(dir.path().join("a.csv"), PAIRS).unwrap();
+    let rows = "{\"seq\":\"MK\",\"says\":\"one\"}\n\n{\"seq\":\"MV\",\"says\":\"two\"}\n";
+    std::fs::write(dir.path().join("b.jsonl"), rows).unwrap();
+    let table = |text: String| text.parse::<toml::Table>().unwrap();
+    let mut sources = vec![
+        table(format!(
+            "train = '{}'\nmodality = 'molecule'\ninput_field = 'smiles'\nsplit_field = 'fold'",
+            path("a.csv")
+        )),
+        table(format!(
+            "train = '{}'\nmodality = 'protein'\ninput_field = 'seq'\ntext_field = 'says'",
+            path("b.jsonl")
+        )),
+    ];
+    edit(&mut sources);
+    let mut section = toml::Table::new();
+    section.insert("text_field".into(), "text".into());
+    let sources = sources.into_iter().map(toml::Value::Table).collect();
+    section.insert("mixture".into(), toml::Value::Array(sources));
+    (dir, section.try_into().unwrap())
+}
+
+#[test]
+fn sources_of_a_mixture_are_read_with_their_own_fields() {
+    let (_dir, data) = mixture(|_| ());
+    let rows = read_split(&data, Split::Train, &["molecule", "protein"]).unwrap();
+    let seen: Vec<(usize, usize, &str, String)> = rows
+        .iter()
+        .map(|row| {
+            let (modality, record) = &row.example.records[0];
+            let said = format!("{} {}", record.as_str().unwrap(), row.example.answer());
+            (row.source, row.number, modality.as_str(), said)
+        })
+        .collect();
+    let molecule = |number, said: &str| (0, number, "molecule", said.to_string());
+    let protein = |number, said: &str| (1, number, "protein", said.to_string());
+    assert_eq!(
+        seen,
+        [
+            molecule(1, "C methane is <gas> and <molecule>"),
+            molecule(3, "N ammonia"),
+            protein(1, "MK one"),
+            protein(3, "MV two"),
+        ]
+    );
+    assert!(
+        rows[3].name().ends_with("b.jsonl row 3"),
+        "{}",
+        rows[3].name()
+    );
+    let held_out = read_split(&data, Split::Eval, &["molecule", "protein"]).unwrap();
+    assert_eq!(
+        numbers(&held_out),
+        [2],
+        "the second source holds nothing out"
+    );
+}
+
+#[test]
+fn a_shared_file_to_measure_on_is_read_once() {
+    let (dir, mut data) = mixture(|sources| {
+        for source in sources.iter_mut() {
+            source.insert("input_field".into(), "smiles".into());
+            source.insert("text_field".into(), "text".into());
+            source.insert("modality".into(), "molecule".into());
+            source.remove("split_field");
+        }
+        let own = sources[1].clone();
+        sources.push(own);
+    });
+    data.eval = Some(dir.path().join("a.csv"));
+    let eval = read_split(&data, Split::Eval, &["molecule"]).unwrap();
+    assert_eq!(numbers(&eval), [1, 2, 3]);
+    data.mixture[2].eval = Some(dir.path().join("other.csv"));
+    std::fs::write(dir.path().join("other.csv"), PAIRS).unwrap();
+    let eval = read_split(&data, Split::Eval, &["molecule"]).unwrap();
+    assert_eq!(numbers(&eval), [1, 2, 3, 1, 2, 3]);
+    assert_eq!(eval[3].source, 2);
+}
+
+#[test]
+fn what_is_wrong_in_a_mixture_names_the_right_file() {
+    let (_dir, data) = mixture(|sources| {
+        sources[1].insert("input_field".into(), "sequence".into());
+    });
+    let error = read_split(&data, Split::Train, &["molecule", "protein"]).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("b.jsonl row 1: there is no field `sequence`"),
+        "{error}"
+    );
 }
