@@ -194,7 +194,7 @@ mod tests {
             label_field: Some("cell_type".into()),
             ..DataSection::default()
         };
-        let of = |rows: &[Row]| Pairs::of(rows, "dna", Path::new("f.jsonl"), &data);
+        let of = |rows: &[Row]| Pairs::of(rows, "dna", &data);
         let rows = [json!("B cell "), json!(7), json!(null), json!(" ")].map(label);
         let (b, seven) = (Some("B cell".to_string()), Some("7".to_string()));
         assert_eq!(of(&rows).unwrap().labels, [b, seven, None, None]);
