@@ -38,6 +38,14 @@ pub trait Modality: Sized + Send + Sync + 'static {
     /// Width of the hidden states.
     fn d_hidden(&self) -> usize;
 
+    /// How many states a record will have, where its tokens tell.
+    ///
+    /// Records of equal count share a batch that holds no padding, so that what an encoder says about a record does not
+    /// depend, in the last bit, on what it was encoded with; that is what lets encodings be kept between runs.
+    fn token_count(_tokens: &Self::Tokens) -> Option<usize> {
+        None
+    }
+
     /// How the encoder's authors make one vector of a record: the mean of its real states, or its first state (`[CLS]`).
     fn pooling(&self) -> Pooling {
         Pooling::Mean
@@ -81,12 +89,12 @@ pub struct Encoder {
     pooling: Pooling,
     normalized: bool,
     encode: EncodeFn,
-    check: CheckFn,
+    measure: MeasureFn,
     summary: SummaryFn,
 }
 
 type EncodeFn = Box<dyn Fn(&[Record]) -> Result<Hidden> + Send + Sync>;
-type CheckFn = Box<dyn Fn(&Record) -> Result<()> + Send + Sync>;
+type MeasureFn = Box<dyn Fn(&Record) -> Result<Option<usize>> + Send + Sync>;
 type SummaryFn = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Encoder {
@@ -102,7 +110,7 @@ impl Encoder {
             pooling,
             normalized,
             summary: Box::new(move || summarised.summary()),
-            check: Box::new(move |record| tokens_of(&*checker, 0, record).map(drop)),
+            measure: Box::new(move |record| Ok(M::token_count(&tokens_of(&*checker, 0, record)?))),
             encode: Box::new(move |records| {
                 let tokens = records
                     .iter()
@@ -139,8 +147,9 @@ impl Encoder {
             pooling: Pooling::Mean,
             normalized: false,
             summary: Box::new(|| None),
-            check: Box::new(move |record| {
-                checker(record).map_err(|source| refuse(&owner, 0, source))
+            measure: Box::new(move |record| {
+                checker(record).map_err(|source| refuse(&owner, 0, source))?;
+                Ok(None)
             }),
             encode: Box::new(move |records| {
                 for (i, record) in records.iter().enumerate() {
@@ -205,7 +214,13 @@ impl Encoder {
 
     /// Parses and tokenises one record without running the encoder: the cheap check for bad input.
     pub fn check(&self, record: &Record) -> Result<()> {
-        (self.check)(record)
+        (self.measure)(record).map(drop)
+    }
+
+    /// As [`check`](Self::check), with how many states the record will have, where that is known; see
+    /// [`Modality::token_count`].
+    pub fn measure(&self, record: &Record) -> Result<Option<usize>> {
+        (self.measure)(record)
     }
 
     fn broken(&self, problem: String) -> Error {

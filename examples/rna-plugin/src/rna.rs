@@ -48,6 +48,10 @@ impl Modality for Rna {
     fn d_hidden(&self) -> usize {
         D_HIDDEN
     }
+
+    fn token_count(tokens: &Vec<u32>) -> Option<usize> {
+        Some(tokens.len())
+    }
 }
 
 #[test]

@@ -89,6 +89,10 @@ impl Modality for Molecule {
         self.encoder.config().hidden_size
     }
 
+    fn token_count(tokens: &Vec<u32>) -> Option<usize> {
+        Some(tokens.len())
+    }
+
     fn weights(config: &Config) -> Vec<PathBuf> {
         SequenceEncoder::files(&config.path)
     }

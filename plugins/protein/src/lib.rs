@@ -84,6 +84,10 @@ impl Modality for Protein {
         self.encoder.config().hidden_size
     }
 
+    fn token_count(tokens: &Vec<u32>) -> Option<usize> {
+        Some(tokens.len())
+    }
+
     fn weights(config: &Config) -> Vec<PathBuf> {
         SequenceEncoder::files(&config.path)
     }

@@ -113,6 +113,10 @@ impl Modality for Cell {
         self.width()
     }
 
+    fn token_count(tokens: &Tokens) -> Option<usize> {
+        Some(tokens.input_ids.len())
+    }
+
     /// scGPT's cell embedding is the state of `<cls>`, Geneformer's the mean over genes.
     fn pooling(&self) -> Pooling {
         match self.scgpt() {

@@ -97,6 +97,10 @@ impl Modality for Text {
         self.encoder.config().hidden_size
     }
 
+    fn token_count(tokens: &Vec<u32>) -> Option<usize> {
+        Some(tokens.len())
+    }
+
     fn pooling(&self) -> Pooling {
         match self.sentence.pool {
             Pool::Mean => Pooling::Mean,

@@ -57,6 +57,8 @@ pub fn passes(check: &mut Check, lm: &CausalLm) -> Result<()> {
         );
         for (i, hidden) in hidden.into_iter().enumerate() {
             check.floats(&format!("hidden.{i}"), || Ok(hidden));
+            let alone = lm.hidden_state(lm.embed(right.ids.clone()), right.mask.clone(), i);
+            check.floats(&format!("hidden.{i}"), || Ok(alone));
         }
     }
     check.floats("logits", || Ok(logits(lm, &right)));

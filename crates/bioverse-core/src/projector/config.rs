@@ -6,8 +6,8 @@ use burn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Projector;
-use crate::{Error, Result};
+use super::{Projector, pool};
+use crate::{Error, Hidden, Result};
 
 /// Which published projector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -113,6 +113,14 @@ impl ProjectorConfig {
     /// Soft slots one record takes: `num_soft_tokens`, one more with a task token.
     pub fn soft_len(&self) -> usize {
         self.num_soft_tokens + usize::from(self.task_token)
+    }
+
+    /// The part without parameters, which needs no projector; see [`Projector::pool`].
+    ///
+    /// # Shapes
+    /// `[B, T, d_hidden]` → `[B, num_soft_tokens, d_hidden]`.
+    pub fn pool(&self, hidden: Hidden) -> Tensor<3> {
+        pool::pool(hidden, self.pooling, self.num_soft_tokens)
     }
 
     /// Fresh parameters: weights and biases uniform in ±1/√fan_in, the task token normal at the scale of an LLM's

@@ -78,7 +78,7 @@ impl Projector {
     /// # Shapes
     /// `[B, T, d_hidden]` → `[B, num_soft_tokens, d_hidden]`.
     pub fn pool(&self, hidden: Hidden) -> Tensor<3> {
-        pool::pool(hidden, self.config.pooling, self.config.num_soft_tokens)
+        self.config.pool(hidden)
     }
 
     /// The trained part.

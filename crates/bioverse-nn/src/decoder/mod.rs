@@ -24,6 +24,9 @@ use crate::{
 pub use cache::KvCache;
 pub use layer::{DecoderLayer, SelfAttention};
 
+/// Name of the token embedding in a folder of weights.
+const EMBEDDING: &str = "model.embed_tokens";
+
 /// A causal language model read from a Hugging Face folder.
 #[derive(Module, Debug)]
 pub struct CausalLm {
@@ -61,6 +64,16 @@ impl CausalLm {
         Self::from_weights(DecoderConfig::load(dir)?, &Weights::open(dir)?, device)
     }
 
+    /// The token embedding alone: what [`embed`](Self::embed) looks up, without the rest of the model in memory.
+    ///
+    /// # Shapes
+    /// weight `[vocab_size, hidden_size]`
+    pub fn load_embedding(dir: &Path, device: &Device) -> Result<Embedding> {
+        let config = DecoderConfig::load(dir)?;
+        let shape = [config.vocab_size, config.hidden_size];
+        Embedding::load(&Weights::open(dir)?, EMBEDDING, shape, device)
+    }
+
     pub(crate) fn from_weights(
         config: DecoderConfig,
         w: &Weights,
@@ -74,7 +87,7 @@ impl CausalLm {
         };
         Ok(Self {
             model: DecoderModel {
-                embed_tokens: Embedding::load(w, "model.embed_tokens", [vocab, d], device)?,
+                embed_tokens: Embedding::load(w, EMBEDDING, [vocab, d], device)?,
                 layers: (0..config.num_hidden_layers)
                     .map(layer)
                     .collect::<Result<_>>()?,
@@ -159,6 +172,29 @@ impl CausalLm {
         }
         states.push(self.model.norm.forward(hidden));
         states
+    }
+
+    /// One of [`hidden_states`](Self::hidden_states), counted as Hugging Face does: 0 = inputs of layer 0, the number of
+    /// layers (or more) = after the final norm. Layers above it are not computed.
+    ///
+    /// # Shapes
+    /// `[B, T, hidden_size]`, mask `[B, T]` → `[B, T, hidden_size]`
+    pub fn hidden_state(
+        &self,
+        inputs_embeds: Tensor<3>,
+        attention_mask: Tensor<2, Bool>,
+        index: usize,
+    ) -> Tensor<3> {
+        let [_, len, _] = inputs_embeds.dims();
+        let batch = self.batch(attention_mask, len);
+        let mut hidden = self.scale_inputs(inputs_embeds);
+        for (i, layer) in self.model.layers.iter().enumerate().take(index) {
+            hidden = layer.forward(hidden, &batch.rotary, batch.bias(self.window(i)), None);
+        }
+        match index < self.model.layers.len() {
+            true => hidden,
+            false => self.model.norm.forward(hidden),
+        }
     }
 
     /// `[B, T, hidden_size] → [B, T, vocab_size]`.
