@@ -94,6 +94,7 @@ mod tests {
         let row = |slots: Vec<Slot>| Row {
             loss: vec![false; slots.len()],
             slots,
+            starts: vec![],
         };
         let rows = vec![
             row(vec![
@@ -250,6 +251,7 @@ mod tests {
         let row = |n| Row {
             slots: vec![Slot::Token(1); n],
             loss: vec![false; n],
+            starts: vec![],
         };
         let layout = Layout {
             rows: vec![row(6), row(0)],

@@ -21,13 +21,17 @@ pub enum Slot {
     },
 }
 
-/// One laid-out prompt, without padding. `slots` and `loss` are equally long.
+/// One laid-out prompt, or several that were [packed](Layout::packed), without padding. `slots` and `loss` are equally
+/// long.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Row {
     /// Positions.
     pub slots: Vec<Slot>,
-    /// Whether the position is a training target: never a soft slot, never the first position, which nothing predicts.
+    /// Whether the position is a training target: never a soft slot, never the first position of a prompt, which nothing
+    /// predicts.
     pub loss: Vec<bool>,
+    /// Where the second and every further prompt begins, ascending; empty for one prompt.
+    pub starts: Vec<usize>,
 }
 
 /// All records of one modality in a batch: exactly what to encode.
@@ -96,6 +100,42 @@ impl Layout {
             layout.rows.push(row);
         }
         Ok(layout)
+    }
+
+    /// Puts rows behind one another: each of `sequences` lists the rows that become one, in this order. Rows that are not
+    /// listed are gone, their records stay.
+    ///
+    /// What is behind one another must not see one another: whoever computes attention has to read
+    /// [`segments`](Self::segments).
+    pub fn packed(mut self, sequences: &[Vec<usize>]) -> Self {
+        let join = |rows: &Vec<usize>| {
+            let mut joined = Row::default();
+            for row in rows.iter().filter_map(|row| self.rows.get(*row)) {
+                joined.append(row);
+            }
+            joined
+        };
+        self.rows = sequences.iter().map(join).collect();
+        self
+    }
+
+    /// Whether a row holds more than one prompt.
+    pub fn is_packed(&self) -> bool {
+        self.rows.iter().any(|row| !row.starts.is_empty())
+    }
+
+    /// Which prompt of its row a position belongs to, `[B, width]`: counted from 1, 0 = padding.
+    pub fn segments(&self, device: &Device) -> Tensor<2, Int> {
+        let width = self.width();
+        let numbers = self.rows.iter().flat_map(|row| {
+            let left = self.left_padding(row, width);
+            (0..width).map(move |t| {
+                let at = t.checked_sub(left).filter(|at| *at < row.slots.len());
+                at.map_or(0, |at| row.prompt_at(at) as i64 + 1)
+            })
+        });
+        let numbers: Vec<i64> = numbers.collect();
+        Tensor::from_data(TensorData::new(numbers, self.shape()), device)
     }
 
     /// Puts a record into its group, making the group when it is the first, and returns its slots.
@@ -198,18 +238,28 @@ impl Layout {
         [self.rows.len(), self.width()]
     }
 
-    /// One row as text for people: `‹molecule ×4›` for soft tokens, loss text between `⟦` and `⟧`. A row that does
-    /// not exist is empty.
+    /// One row as text for people: `‹molecule ×4›` for soft tokens, loss text between `⟦` and `⟧`, `┃` where another
+    /// prompt begins. A row that does not exist is empty.
     pub fn describe(&self, row: usize, decode: impl Fn(&[u32]) -> String) -> String {
         let Some(row) = self.rows.get(row) else {
             return String::new();
         };
-        let positions: Vec<(Slot, bool)> = row
-            .slots
-            .iter()
-            .copied()
-            .zip(row.loss.iter().copied())
-            .collect();
+        let mut begins = vec![0];
+        begins.extend(&row.starts);
+        let ends = row.starts.iter().copied().chain([row.slots.len()]);
+        let prompts = begins.iter().zip(ends).map(|(begin, end)| {
+            let slots = row.slots[*begin..end].iter().copied();
+            let positions = slots.zip(row.loss[*begin..end].iter().copied());
+            self.describe_prompt(&positions.collect::<Vec<_>>(), &decode)
+        });
+        prompts.collect::<Vec<_>>().join("\n┃\n")
+    }
+
+    fn describe_prompt(
+        &self,
+        positions: &[(Slot, bool)],
+        decode: &impl Fn(&[u32]) -> String,
+    ) -> String {
         let runs = positions.chunk_by(|a, b| match (a, b) {
             ((Slot::Token(_), loss), (Slot::Token(_), same)) => loss == same,
             (
@@ -252,6 +302,25 @@ impl Slot {
 }
 
 impl Row {
+    /// Which of its prompts a position belongs to, from 0.
+    fn prompt_at(&self, position: usize) -> usize {
+        self.starts.partition_point(|start| *start <= position)
+    }
+
+    fn append(&mut self, other: &Row) {
+        let offset = self.slots.len();
+        if offset > 0 && !other.slots.is_empty() {
+            self.starts.push(offset);
+        }
+        self.starts
+            .extend(other.starts.iter().map(|start| offset + start));
+        self.slots.extend(&other.slots);
+        self.loss.extend(&other.loss);
+        if let Some(first) = self.loss.get_mut(offset) {
+            *first = false;
+        }
+    }
+
     fn extend(&mut self, slots: impl Iterator<Item = Slot>, loss: bool) {
         for slot in slots {
             self.loss.push(loss && !self.slots.is_empty());

@@ -81,6 +81,19 @@ pub fn causal_bias(mask: Tensor<2, Bool>, len: usize, window: Option<usize>) -> 
     bias(visible.bool_and(tokens))
 }
 
+/// As [`causal_bias`] without a past, for rows that hold several texts: `segments [B, T]` numbers the texts of a row (0 =
+/// padding), and a query sees only keys of its own text. → `[B, 1, T, T]`
+pub fn packed_bias(segments: Tensor<2, Int>, window: Option<usize>) -> Tensor<4> {
+    let [batch, len] = segments.dims();
+    let square = [batch, 1, len, len];
+    let queries = segments.clone().reshape([batch, 1, len, 1]).expand(square);
+    let keys = segments.clone().reshape([batch, 1, 1, len]).expand(square);
+    let same = bias(queries.equal(keys));
+    let tokens = Tensor::<2, Int>::ones([1, len], &segments.device()).greater_elem(0);
+    // Two invisible reasons add up to one that is as invisible.
+    causal_bias(tokens, len, window) + same
+}
+
 fn bias(visible: Tensor<4, Bool>) -> Tensor<4> {
     visible.bool_not().float().mul_scalar(INVISIBLE)
 }
@@ -117,6 +130,16 @@ mod tests {
             visible(padding_bias(mask([true, true, false, false]))),
             [1, 1, 0, 0]
         );
+    }
+
+    #[test]
+    fn packed_texts_do_not_see_each_other() {
+        let segments = Tensor::from_data([[1, 1, 2, 2]], &Device::flex());
+        let want = [1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1];
+        assert_eq!(visible(packed_bias(segments, None)), want);
+        let segments = Tensor::from_data([[1, 1, 1, 0]], &Device::flex());
+        let want = [1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1];
+        assert_eq!(visible(packed_bias(segments, Some(2))), want);
     }
 
     #[test]

@@ -262,3 +262,48 @@ proptest! {
         prop_assert_eq!(kept(&left), kept(&right));
     }
 }
+
+#[test]
+fn packed_prompts_keep_their_records_and_targets_and_know_where_they_begin() {
+    let alone = lay_out(&conversation(), PadSide::Right);
+    let packed = alone.clone().packed(&[vec![1, 0], vec![2]]);
+    assert!(packed.is_packed() && !alone.is_packed());
+    assert_eq!(packed.rows[0].starts, [7]);
+    assert_eq!(packed.groups, alone.groups);
+    assert_eq!(packed.width(), 16);
+    let segments = ints(packed.segments(&Device::flex()));
+    assert_eq!(segments[..16], [vec![1; 7], vec![2; 9]].concat());
+    assert_eq!(segments[16..], [0; 16], "the empty prompt is padding");
+    let positions = |layout: &Layout, from: usize, by: i64| -> Vec<(i64, u32)> {
+        let targets = layout.targets().into_iter();
+        let own = targets.filter(|(at, _)| (from..from + 9).contains(at));
+        own.map(|(at, id)| (at as i64 + by, id)).collect()
+    };
+    assert_eq!(
+        [positions(&alone, 0, 7), positions(&alone, 9, -9)].concat().len(),
+        packed.targets().len()
+    );
+    assert_eq!(positions(&packed, 7, 0), positions(&alone, 0, 7));
+    let text = packed.describe(0, decode);
+    let [second, first] = [1, 0].map(|row| alone.describe(row, decode));
+    assert_eq!(text, format!("{second}\n┃\n{first}"));
+}
+
+#[test]
+fn the_first_token_of_a_packed_prompt_is_no_target() {
+    let row = |loss: bool| Row {
+        slots: vec![Slot::Token(5), Slot::Token(6)],
+        loss: vec![loss, true],
+        starts: vec![],
+    };
+    let layout = Layout {
+        rows: vec![row(true), row(true)],
+        groups: vec![],
+        pad: PAD,
+        side: PadSide::Right,
+    };
+    let twice = layout.packed(&[vec![0, 1]]).packed(&[vec![0, 0]]);
+    let targets: Vec<usize> = twice.targets().iter().map(|(at, _)| *at).collect();
+    assert_eq!(targets, [1, 3, 5, 7]);
+    assert_eq!(twice.rows[0].starts, [2, 4, 6]);
+}

@@ -5,13 +5,13 @@
 mod cache;
 mod layer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use burn::prelude::*;
+use burn::{prelude::*, tensor::TensorData};
 
 use crate::{
-    attention::causal_bias,
+    attention::{causal_bias, packed_bias},
     config::DecoderConfig,
     error::Result,
     linear::{Embedding, Linear},
@@ -156,6 +156,23 @@ impl CausalLm {
         self.model.norm.forward(hidden)
     }
 
+    /// As [`forward`](Self::forward) without cache, for rows that hold several texts, none of which sees another:
+    /// `segments [B, T]` numbers the texts of a row in order, 0 = padding; positions begin anew with every text.
+    ///
+    /// `inputs_embeds [B, T, hidden_size]` → `[B, T, hidden_size]`.
+    pub fn forward_packed(
+        &self,
+        inputs_embeds: Tensor<3>,
+        segments: Tensor<2, Int>,
+    ) -> Tensor<3> {
+        let batch = self.packed_batch(segments);
+        let mut hidden = self.scale_inputs(inputs_embeds);
+        for (i, layer) in self.model.layers.iter().enumerate() {
+            hidden = layer.forward(hidden, &batch.rotary, batch.bias(self.window(i)), None);
+        }
+        self.model.norm.forward(hidden)
+    }
+
     /// As `forward` without cache: inputs of layer 0, outputs of each layer but the last, output after the final norm.
     pub fn hidden_states(
         &self,
@@ -244,18 +261,48 @@ impl CausalLm {
         let seen = mask.dims()[1];
         let positions = mask.clone().int().cumsum(1).sub_scalar(1).clamp_min(0);
         let positions = positions.narrow(1, seen - len, len);
-        let windows = (0..self.model.layers.len()).map(|i| self.window(i));
-        let mut biases = BTreeMap::new();
-        for window in windows {
-            biases
-                .entry(window)
-                .or_insert_with(|| causal_bias(mask.clone(), len, window));
-        }
         Batch {
             rotary: Rotary::new(&self.config, positions),
-            biases,
+            biases: self.biases(|window| causal_bias(mask.clone(), len, window)),
         }
     }
+
+    fn packed_batch(&self, segments: Tensor<2, Int>) -> Batch {
+        let segments = segments.inner();
+        Batch {
+            rotary: Rotary::new(&self.config, positions_within(segments.clone())),
+            biases: self.biases(|window| packed_bias(segments.clone(), window)),
+        }
+    }
+
+    fn biases(
+        &self,
+        bias: impl Fn(Option<usize>) -> Tensor<4>,
+    ) -> BTreeMap<Option<usize>, Tensor<4>> {
+        let windows = (0..self.model.layers.len()).map(|i| self.window(i));
+        let windows: BTreeSet<_> = windows.collect();
+        windows
+            .into_iter()
+            .map(|window| (window, bias(window)))
+            .collect()
+    }
+}
+
+/// How far each position is from the beginning of its text, `[B, T] → [B, T]`.
+fn positions_within(segments: Tensor<2, Int>) -> Tensor<2, Int> {
+    let ([batch, len], device) = (segments.dims(), segments.device());
+    let numbers: Vec<i64> = segments.into_data().iter::<i64>().collect();
+    let mut positions = Vec::with_capacity(numbers.len());
+    for row in numbers.chunks(len.max(1)) {
+        let mut start = 0;
+        for (at, number) in row.iter().enumerate() {
+            if at > 0 && row[at - 1] != *number {
+                start = at;
+            }
+            positions.push((at - start) as i64);
+        }
+    }
+    Tensor::from_data(TensorData::new(positions, [batch, len]), &device)
 }
 
 impl Batch {

@@ -194,3 +194,20 @@ fn a_missing_shape_or_folder_is_named() {
         .to_string();
     assert!(text.contains("nowhere"), "{text}");
 }
+
+#[test]
+fn packed_texts_equal_the_same_texts_alone() {
+    for family in DecoderConfig::SUPPORTED {
+        let lm = model(family);
+        let (a, b, junk) = (embeds(1, 4), embeds(1, 5), embeds(1, 2));
+        let row = Tensor::cat(vec![a.clone(), b.clone(), junk], 1);
+        let segments = Tensor::from_data([[1, 1, 1, 1, 2, 2, 2, 2, 2, 0, 0]], &Device::flex());
+        let packed = lm.forward_packed(row, segments);
+        let alone = |x: Tensor<3>, ones: &str| lm.forward(x, mask(&[ones]), None);
+        close(packed.clone().narrow(1, 0, 4), alone(a.clone(), "1111"));
+        close(packed.clone().narrow(1, 4, 5), alone(b.clone(), "11111"));
+        let joined = alone(Tensor::cat(vec![a, b], 1), "111111111");
+        let leak: f32 = (joined - packed.narrow(1, 0, 9)).abs().max().into_scalar();
+        assert!(leak > 1e-2, "without segments the second text sees the first");
+    }
+}
