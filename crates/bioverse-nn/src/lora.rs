@@ -50,10 +50,13 @@ impl Lora {
 
     /// From values; trainable exactly if they live on an autodiff device.
     pub(crate) fn new(rank: Rank, dropout: f64, lora_a: Tensor<2>, lora_b: Tensor<2>) -> Self {
+        let mut dropout = DropoutConfig::new(dropout).init();
+        // The flag alone decides: a pass of a training that keeps no graph has to draw what the one with a graph draws.
+        dropout.training = Param::from_bool(lora_a.is_autodiff());
         Self {
             lora_a: parameter(lora_a),
             lora_b: parameter(lora_b),
-            dropout: DropoutConfig::new(dropout).init(),
+            dropout,
             scaling: rank.scaling,
         }
     }
@@ -61,7 +64,7 @@ impl Lora {
     /// What the adapter adds, `[N, d_in] → [N, d_out]`.
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let (a, b) = (self.lora_a.val(), self.lora_b.val());
-        let x = match self.dropout.training.is_enabled() && a.is_autodiff() {
+        let x = match self.dropout.training.is_enabled() {
             true => dropped(x, self.dropout.prob),
             false => x,
         };

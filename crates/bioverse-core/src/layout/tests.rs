@@ -280,7 +280,9 @@ fn packed_prompts_keep_their_records_and_targets_and_know_where_they_begin() {
         own.map(|(at, id)| (at as i64 + by, id)).collect()
     };
     assert_eq!(
-        [positions(&alone, 0, 7), positions(&alone, 9, -9)].concat().len(),
+        [positions(&alone, 0, 7), positions(&alone, 9, -9)]
+            .concat()
+            .len(),
         packed.targets().len()
     );
     assert_eq!(positions(&packed, 7, 0), positions(&alone, 0, 7));

@@ -3,6 +3,7 @@
 //! One module for all families; what sets them apart is in [`DecoderConfig`]. Knows no tokens' meaning and no loss.
 
 mod cache;
+mod checkpoint;
 mod layer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use cache::KvCache;
+pub use checkpoint::Checkpointed;
 pub use layer::{DecoderLayer, SelfAttention};
 
 /// Name of the token embedding in a folder of weights.
@@ -50,6 +52,7 @@ pub struct DecoderModel {
 }
 
 /// What every layer needs of a batch besides its hidden states.
+#[derive(Debug)]
 struct Batch {
     rotary: Rotary,
     /// One bias per distinct window.
@@ -160,11 +163,7 @@ impl CausalLm {
     /// `segments [B, T]` numbers the texts of a row in order, 0 = padding; positions begin anew with every text.
     ///
     /// `inputs_embeds [B, T, hidden_size]` → `[B, T, hidden_size]`.
-    pub fn forward_packed(
-        &self,
-        inputs_embeds: Tensor<3>,
-        segments: Tensor<2, Int>,
-    ) -> Tensor<3> {
+    pub fn forward_packed(&self, inputs_embeds: Tensor<3>, segments: Tensor<2, Int>) -> Tensor<3> {
         let batch = self.packed_batch(segments);
         let mut hidden = self.scale_inputs(inputs_embeds);
         for (i, layer) in self.model.layers.iter().enumerate() {

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Distribution;
 
 use super::*;
+use crate::LoraConfig;
+use crate::params::{load_params, named_params};
 
 fn config(model_type: &str) -> DecoderConfig {
     DecoderConfig {
@@ -208,6 +211,98 @@ fn packed_texts_equal_the_same_texts_alone() {
         close(packed.clone().narrow(1, 4, 5), alone(b.clone(), "11111"));
         let joined = alone(Tensor::cat(vec![a, b], 1), "111111111");
         let leak: f32 = (joined - packed.narrow(1, 0, 9)).abs().max().into_scalar();
-        assert!(leak > 1e-2, "without segments the second text sees the first");
+        assert!(
+            leak > 1e-2,
+            "without segments the second text sees the first"
+        );
+    }
+}
+
+/// Adapters on every layer that differ from zero, with dropout.
+fn with_adapters(model_type: &str, dropout: f64) -> CausalLm {
+    let lora = LoraConfig {
+        lora_dropout: dropout,
+        target_modules: vec!["all-linear".into()],
+        ..LoraConfig::default()
+    };
+    let lm = model(model_type)
+        .apply_lora(&lora, &Device::flex().autodiff())
+        .unwrap();
+    let values = named_params(&lm).into_iter();
+    let values = values.filter(|p| p.path.contains("lora_b")).map(|p| {
+        let wave = |i: usize| ((i * 7 % 11) as f32 - 5.0) * 0.05;
+        let values: Vec<f32> = (0..p.data.num_elements()).map(wave).collect();
+        (p.path, TensorData::new(values, p.data.shape().clone()))
+    });
+    load_params(lm, values.collect()).unwrap().0
+}
+
+/// A loss whose gradient no norm can cancel: the states of one row against those of the other.
+fn contrast(states: Tensor<3>) -> Tensor<1> {
+    let first = states.clone().narrow(0, 0, 1);
+    (first * states.narrow(0, 1, 1)).sum()
+}
+
+/// Gradients of the adapters, in visiting order.
+fn whole_graph(lm: &CausalLm, x: &Tensor<3>, segments: Tensor<2, Int>) -> Vec<Vec<f32>> {
+    let x = Tensor::from_inner(x.clone()).require_grad();
+    let out = lm.forward_packed(x.clone(), segments);
+    let gradients = contrast(out).backward();
+    adapter_gradients(lm, &GradientsParams::from_grads(gradients, lm))
+}
+
+fn adapter_gradients(lm: &CausalLm, grads: &GradientsParams) -> Vec<Vec<f32>> {
+    let adapters = named_params(lm).into_iter();
+    let adapters = adapters.filter(|p| p.path.contains("lora_"));
+    let values = adapters.map(|p| {
+        let grad = grads.get::<2>(p.id).expect("a gradient for every adapter");
+        grad.into_data().iter::<f32>().collect()
+    });
+    values.collect()
+}
+
+fn recomputed(
+    lm: &CausalLm,
+    x: &Tensor<3>,
+    segments: Tensor<2, Int>,
+    seed: u64,
+) -> (Vec<Vec<f32>>, Tensor<3>) {
+    let pass = lm.checkpointed(x.clone(), segments, seed);
+    let output = pass.output();
+    let loss = contrast(pass.normed(output.clone()));
+    let gradients = loss.backward();
+    let gradient = output.grad(&gradients).unwrap();
+    let mut sum = GradientsAccumulator::new();
+    let input = pass.backward(gradient, |found| {
+        sum.accumulate(lm, GradientsParams::from_grads(found, lm))
+    });
+    (adapter_gradients(lm, &sum.grads()), input)
+}
+
+/// Largest difference, as a share of the largest gradient.
+fn farthest(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let largest = a.iter().flatten().map(|a| a.abs()).fold(0.0, f32::max);
+    let pairs = a.iter().flatten().zip(b.iter().flatten());
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
+}
+
+#[test]
+fn recomputing_layers_gives_the_gradients_of_the_whole_graph() {
+    let segments = || Tensor::from_data([[1, 1, 1, 2, 2, 2], [1, 1, 1, 1, 0, 0]], &Device::flex());
+    for family in DecoderConfig::SUPPORTED {
+        let lm = with_adapters(family, 0.0);
+        let x = embeds(2, 6);
+        let whole = whole_graph(&lm, &x, segments());
+        let (parts, input) = recomputed(&lm, &x, segments(), 3);
+        let off = farthest(&whole, &parts);
+        assert!(off < 1e-6, "{family}: {off}");
+        assert!(whole.iter().flatten().any(|g| g.abs() > 1e-3), "{family}");
+        let tracked = Tensor::from_inner(x.clone()).require_grad();
+        let loss = contrast(lm.forward_packed(tracked.clone(), segments()));
+        let wanted = tracked.grad(&loss.backward()).unwrap();
+        let values = |x: Tensor<3>| vec![x.into_data().iter::<f32>().collect::<Vec<_>>()];
+        let off = farthest(&values(wanted), &values(input));
+        assert!(off < 1e-6, "{family}: {off}");
     }
 }
