@@ -25,6 +25,7 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
     let wanted = tables.filter(|(name, _)| missing.is_none() && names.contains(name));
     let mut screen = Screen::counting(config, registry, wanted)?;
     let data = Data::read(config, &names, &mut screen)?;
+    data.check(config, &names)?;
     if let Some(missing) = missing {
         return Ok(missing);
     }

@@ -6,18 +6,20 @@
 
 mod diagnose;
 mod dry_run;
+mod maps;
 mod measure;
 pub mod objective;
 mod pairs;
+mod raw;
 pub mod space;
 mod target;
 mod train;
 mod whiten;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bioverse_core::{LlmSpace, Registry};
+use bioverse_core::{LlmSpace, Projector, Registry};
 use bioverse_nn::{CausalLm, Tokenizer};
 use burn::module::Module;
 
@@ -31,7 +33,7 @@ use crate::{device, files, hub, interrupt};
 
 pub use dry_run::dry_run;
 use pairs::Pairs;
-use target::Sources;
+use target::{Sources, Target};
 
 /// What a command asks of a stage beside its configuration.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,6 +52,7 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     let mut screen = Screen::of(&resolved.config, registry, wanted)?;
     let data = Data::read(&resolved.config, &names, &mut screen)?;
     screen.finish()?;
+    data.check(&resolved.config, &names)?;
     let config = &hub::fetch(&resolved.config)?;
     let llm = hub::locate(&config.llm.path)?.dir;
     let carried = carried(config, &llm)?;
@@ -63,31 +66,55 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
         tokenizer: Tokenizer::load(&llm)?,
         device: &device,
     };
-    let d_model = sources.llm.config().hidden_size;
     let mut targets = vec![];
     for (name, (train, held_out)) in names.iter().zip(data.pairs) {
         targets.push(sources.target(name, train, held_out)?);
     }
     drop(sources);
     checkpoints.begin()?;
-    let mut space = LlmSpace::new(&config.llm.path.display().to_string(), d_model);
-    let mut metrics = BTreeMap::new();
+    let mut bundle = carried;
     for (index, target) in targets.into_iter().enumerate() {
-        let projector = train::projector(config, &target, index, &checkpoints, &device)?;
-        space.register(&target.name, projector.valid())?;
-        metrics.insert(target.name, target.metric);
+        let done = &names[..index];
+        let projector = train::projector(config, &target, index, &checkpoints, &device)
+            .inspect_err(|_| told(done, config))?;
+        maps::write(&config.run.dir, &target, &projector, &device)?;
+        let projector = projector.valid();
+        bundle = Some(register(config, &identities, target, projector, bundle)?);
     }
+    checkpoints.remove()?;
+    bundle.ok_or_else(|| Error::Run("there was no modality to align".into()))
+}
+
+/// Adds a modality to the bundle as soon as it is aligned, so that what comes after it cannot lose it.
+fn register(
+    config: &RunConfig,
+    identities: &Identities,
+    target: Target,
+    projector: Projector,
+    carried: Option<Bundle>,
+) -> Result<Bundle> {
+    let mut space = LlmSpace::new(&config.llm.path.display().to_string(), projector.d_model());
+    space.register(&target.name, projector)?;
     let contents = Contents {
         config,
-        identities: &identities,
+        identities,
         space: &space,
-        metrics: &metrics,
+        metrics: &BTreeMap::from([(target.name, target.metric)]),
         adapter: None,
         carried: carried.as_ref(),
     };
-    let bundle = Bundle::write(&config.run.dir.join("bundle"), &contents)?;
-    checkpoints.remove()?;
-    Ok(bundle)
+    Bundle::write(&config.run.dir.join("bundle"), &contents)
+}
+
+/// Says what a run that fails or stops has finished.
+fn told(done: &[String], config: &RunConfig) {
+    if !done.is_empty() {
+        tracing::warn!(
+            "already aligned, and in {}: {}",
+            config.run.dir.join("bundle").display(),
+            done.join(", ")
+        );
+    }
 }
 
 /// Which modalities to align: those asked for, else all that are configured.
@@ -107,7 +134,12 @@ fn modalities(config: &RunConfig) -> Result<Vec<String>> {
             "align.modalities names `{name}`, which has no `[modality.{name}]` table (configured: {})",
             known.join(", ")
         ))),
-        None => Ok(config.align.modalities.clone()),
+        None => {
+            let mut names = config.align.modalities.clone();
+            let mut seen = BTreeSet::new();
+            names.retain(|name| seen.insert(name.clone()));
+            Ok(names)
+        }
     }
 }
 
@@ -140,6 +172,12 @@ impl Data {
             pairs.push((train, held_out));
         }
         Ok(Self { pairs })
+    }
+
+    /// Whether what the configuration asks of held-out pairs can be had.
+    fn check(&self, config: &RunConfig, names: &[String]) -> Result<()> {
+        let held_out = self.pairs.iter().map(|(_, held_out)| held_out.len());
+        measure::check(config, names.iter().map(String::as_str).zip(held_out))
     }
 }
 

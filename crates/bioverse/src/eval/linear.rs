@@ -94,6 +94,14 @@ impl Matrix {
         }
     }
 
+    /// As a tensor on a device.
+    ///
+    /// # Shapes
+    /// `[rows, cols]`
+    pub fn into_tensor(self, device: &Device) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(self.data, [self.rows, self.cols]), device)
+    }
+
     fn tensor(&self) -> Tensor<2> {
         let data = TensorData::new(self.data.clone(), [self.rows, self.cols]);
         Tensor::from_data(data, &Device::flex())
