@@ -10,7 +10,8 @@ const INVISIBLE: f64 = -1e9;
 /// Softmax-weighted values.
 ///
 /// Several query heads may share a key head (`heads` a multiple of `kv_heads`). They are stacked along the query axis
-/// instead of repeating the keys: no copy, larger products, and both operands keep equal batch shapes.
+/// instead of repeating the keys: no copy, larger products, and both operands keep equal batch shapes. The softmax is
+/// computed in the dtype of `bias`.
 ///
 /// # Shapes
 /// `query [B, heads, T, head_dim]`, `key` and `value` `[B, kv_heads, S, head_dim]`, `bias [B or 1, 1, T, S]`
@@ -29,7 +30,7 @@ pub fn attend(
     let scores = query
         .matmul(key.swap_dims(2, 3))
         .reshape([batch, heads, len, seen]);
-    let weights = softmax(scores + bias, 3);
+    let weights = softmax(scores.cast(bias.dtype()) + bias, 3).cast(value.dtype());
     let weights = weights.reshape([batch, kv_heads, heads / kv_heads * len, seen]);
     let mixed = weights.matmul(value).reshape([batch, heads, len, width]);
     mixed.swap_dims(1, 2).reshape([batch, len, heads * width])

@@ -64,20 +64,22 @@ impl Linear {
         }
     }
 
-    /// `[…, d_in] → […, d_out]`.
+    /// `[…, d_in] → […, d_out]`, in the weight's dtype.
     ///
     /// Rows are flattened first: one large matrix product is several times faster on a CPU than a batch of small ones
     /// against a broadcast weight.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let mut shape = x.dims();
         let [d_in, d_out] = self.weight.dims();
-        let x = x.reshape([-1, d_in as i32]);
-        let mut y = x.clone().matmul(self.weight.val());
+        let weight = self.weight.val();
+        let dtype = weight.dtype();
+        let x = x.reshape([-1, d_in as i32]).cast(dtype);
+        let mut y = x.clone().matmul(weight);
         if let Some(bias) = &self.bias {
             y = y + bias.val().unsqueeze();
         }
         if let Some(lora) = &self.lora {
-            y = y + lora.forward(x);
+            y = y + lora.forward(x).cast(dtype);
         }
         shape[D - 1] = d_out;
         y.reshape(shape)
@@ -116,8 +118,9 @@ impl Embedding {
     pub fn attend(&self, hidden: Tensor<3>) -> Tensor<3> {
         let [batch, len, d_model] = hidden.dims();
         let [rows, _] = self.weight.dims();
-        let flat = hidden.reshape([batch * len, d_model]);
-        flat.matmul(self.weight.val().transpose())
+        let weight = self.weight.val();
+        let flat = hidden.reshape([batch * len, d_model]).cast(weight.dtype());
+        flat.matmul(weight.transpose())
             .reshape([batch, len, rows])
     }
 }

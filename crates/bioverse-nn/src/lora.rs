@@ -64,6 +64,8 @@ impl Lora {
     /// What the adapter adds, `[N, d_in] → [N, d_out]`.
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let (a, b) = (self.lora_a.val(), self.lora_b.val());
+        // What learns stays in single precision beside a frozen weight of half.
+        let x = x.cast(a.dtype());
         let x = match self.dropout.training.is_enabled() {
             true => dropped(x, self.dropout.prob),
             false => x,

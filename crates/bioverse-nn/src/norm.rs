@@ -39,14 +39,17 @@ impl RmsNorm {
         }
     }
 
-    /// `[…, d_model] → […, d_model]`.
+    /// `[…, d_model] → […, d_model]`, computed in the weight's dtype and given back in that of `x`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let shape = x.dims();
+        let (shape, dtype) = (x.dims(), x.dtype());
         let d_model = shape[D - 1];
-        let x = x.reshape([-1, d_model as i32]);
+        let weight = self.weight.val();
+        let x = x.reshape([-1, d_model as i32]).cast(weight.dtype());
         let mean_square = x.clone().square().mean_dim(1);
         let scale = mean_square.add_scalar(self.eps).sqrt().recip();
-        (x * scale * self.weight.val().unsqueeze::<2>()).reshape(shape)
+        (x * scale * weight.unsqueeze::<2>())
+            .reshape(shape)
+            .cast(dtype)
     }
 }
 

@@ -51,8 +51,10 @@ impl Rotary {
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         let shape = x.dims();
         let flat = x.clone().reshape([-1, shape[3] as i32]);
-        let turned = flat.matmul(self.half_turn.clone()).reshape(shape);
-        x * self.cos.clone() + turned * self.sin.clone()
+        let dtype = x.dtype();
+        let turned = flat.matmul(self.half_turn.clone().cast(dtype));
+        let turned = turned.reshape(shape) * self.sin.clone().cast(dtype);
+        x * self.cos.clone().cast(dtype) + turned
     }
 }
 

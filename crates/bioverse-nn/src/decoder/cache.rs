@@ -28,9 +28,10 @@ impl KvCache {
     /// Room for `batch` rows of `max_len` positions; grows when that does not suffice.
     pub fn new(lm: &CausalLm, batch: usize, max_len: usize) -> Self {
         let config = lm.config();
-        let device = lm.embedding_matrix().device().inner();
+        let table = lm.embedding_matrix();
+        let (device, dtype) = (table.device().inner(), table.dtype());
         let shape = [batch, config.num_key_value_heads, max_len, config.head_dim];
-        let room = || Tensor::zeros(shape, &device);
+        let room = || Tensor::zeros(shape, (&device, dtype));
         let layers = (0..config.num_hidden_layers).map(|_| LayerCache {
             held: Some([room(), room()]),
             len: 0,
@@ -86,7 +87,7 @@ fn write(room: Tensor<4>, new: Tensor<4>, past: usize) -> Tensor<4> {
         true => room,
         false => {
             let more = [batch, heads, past + len, width];
-            Tensor::cat(vec![room, Tensor::zeros(more, &new.device())], 2)
+            Tensor::cat(vec![room, Tensor::zeros(more, (&new.device(), new.dtype()))], 2)
         }
     };
     room.slice_assign([0..batch, 0..heads, past..past + len, 0..width], new)

@@ -5,11 +5,15 @@
 mod cache;
 mod checkpoint;
 mod layer;
+mod precision;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use burn::{prelude::*, tensor::TensorData};
+use burn::{
+    prelude::*,
+    tensor::{FloatDType, TensorData},
+};
 
 use crate::{
     attention::{causal_bias, packed_bias},
@@ -213,12 +217,13 @@ impl CausalLm {
         }
     }
 
-    /// `[B, T, hidden_size] → [B, T, vocab_size]`.
+    /// `[B, T, hidden_size] → [B, T, vocab_size]`, in f32 whatever the weights are in.
     pub fn logits(&self, hidden_states: Tensor<3>) -> Tensor<3> {
         let logits = match &self.lm_head {
             Some(head) => head.forward(hidden_states),
             None => self.model.embed_tokens.attend(hidden_states),
         };
+        let logits = logits.cast(FloatDType::F32);
         match self.config.logits_scaling {
             1.0 => logits,
             divisor => logits.div_scalar(divisor),

@@ -306,3 +306,32 @@ fn recomputing_layers_gives_the_gradients_of_the_whole_graph() {
         assert!(off < 1e-6, "{family}: {off}");
     }
 }
+
+#[test]
+fn half_precision_keeps_norms_logits_and_gradients_of_adapters_in_single() {
+    use burn::tensor::DType;
+    let segments = || Tensor::from_data([[1, 1, 1, 2, 2, 2], [1, 1, 1, 1, 0, 0]], &Device::flex());
+    for family in DecoderConfig::SUPPORTED {
+        let single = with_adapters(family, 0.0);
+        let half = single.clone().into_bf16();
+        let layer = &half.model.layers[0];
+        assert_eq!(layer.mlp.up_proj.weight.val().dtype(), DType::BF16);
+        assert_eq!(layer.input_layernorm.weight.val().dtype(), DType::F32);
+        assert_eq!(half.model.norm.weight.val().dtype(), DType::F32);
+        let adapter = layer.mlp.up_proj.lora.as_ref().unwrap();
+        assert_eq!(adapter.lora_a.val().dtype(), DType::F32);
+        let x = embeds(2, 6);
+        let states = half.forward_packed(x.clone().cast(DType::BF16), segments());
+        assert_eq!(states.dtype(), DType::BF16);
+        let logits = half.logits(states);
+        assert_eq!(logits.dtype(), DType::F32);
+        let wanted = single.logits(single.forward_packed(x.clone(), segments()));
+        let largest: f32 = wanted.clone().abs().max().into_scalar();
+        let off: f32 = (wanted.inner() - logits.inner()).abs().max().into_scalar();
+        assert!(off > 0.0 && off < 0.06 * largest, "{family}: {off} of {largest}");
+        let whole = whole_graph(&single, &x, segments());
+        let in_half = whole_graph(&half, &x.cast(DType::BF16), segments());
+        let off = farthest(&whole, &in_half);
+        assert!(off > 0.0 && off < 0.1, "{family}: {off}");
+    }
+}
