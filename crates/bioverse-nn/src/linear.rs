@@ -120,8 +120,7 @@ impl Embedding {
         let [rows, _] = self.weight.dims();
         let weight = self.weight.val();
         let flat = hidden.reshape([batch * len, d_model]).cast(weight.dtype());
-        flat.matmul(weight.transpose())
-            .reshape([batch, len, rows])
+        flat.matmul(weight.transpose()).reshape([batch, len, rows])
     }
 }
 

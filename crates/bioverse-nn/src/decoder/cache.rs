@@ -87,7 +87,10 @@ fn write(room: Tensor<4>, new: Tensor<4>, past: usize) -> Tensor<4> {
         true => room,
         false => {
             let more = [batch, heads, past + len, width];
-            Tensor::cat(vec![room, Tensor::zeros(more, (&new.device(), new.dtype()))], 2)
+            Tensor::cat(
+                vec![room, Tensor::zeros(more, (&new.device(), new.dtype()))],
+                2,
+            )
         }
     };
     room.slice_assign([0..batch, 0..heads, past..past + len, 0..width], new)

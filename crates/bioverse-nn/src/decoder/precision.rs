@@ -37,7 +37,10 @@ impl ModuleMapper for ToBf16 {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let single = self.inside.iter().any(|kind| SINGLE.contains(&kind.as_str()));
+        let single = self
+            .inside
+            .iter()
+            .any(|kind| SINGLE.contains(&kind.as_str()));
         let (id, value, mapper) = param.consume();
         let value = match single || value.is_autodiff() {
             true => value,

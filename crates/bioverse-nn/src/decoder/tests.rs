@@ -328,7 +328,10 @@ fn half_precision_keeps_norms_logits_and_gradients_of_adapters_in_single() {
         let wanted = single.logits(single.forward_packed(x.clone(), segments()));
         let largest: f32 = wanted.clone().abs().max().into_scalar();
         let off: f32 = (wanted.inner() - logits.inner()).abs().max().into_scalar();
-        assert!(off > 0.0 && off < 0.06 * largest, "{family}: {off} of {largest}");
+        assert!(
+            off > 0.0 && off < 0.06 * largest,
+            "{family}: {off} of {largest}"
+        );
         let whole = whole_graph(&single, &x, segments());
         let in_half = whole_graph(&half, &x.cast(DType::BF16), segments());
         let off = farthest(&whole, &in_half);

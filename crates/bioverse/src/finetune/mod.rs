@@ -22,7 +22,7 @@ use crate::instructions::{Rows, Rules};
 use crate::model::Bioverse;
 use crate::train::checkpoint::{Checkpoints, Keep};
 use crate::train::seed::mix_name;
-use crate::train::{BatchOrder, MicroBatch, Observation, Rates, Stage, steps};
+use crate::train::{MicroBatch, MixedOrder, Observation, Rates, Stage, steps};
 use crate::{device, encoders, interrupt};
 
 use setup::{Start, Trainable};
@@ -211,12 +211,12 @@ fn train(
     let metrics = config.run.dir.join("metrics.jsonl");
     let stage = stage(config, checkpoints, &metrics, &training);
     let lengths = rows.train.lengths.clone();
-    let mut order = BatchOrder::by_length(lengths, finetune.batch_size, stage.seed);
+    let mut order = MixedOrder::new(lengths, finetune.batch_size, stage.seed);
     steps::run(
         &stage,
         model,
         |model, n, scale| {
-            let batch = order.batch(n);
+            let batch = order.batch(n).concat();
             let layout = rows.train.layout(&batch)?;
             let loss = model.loss(&layout, encoded, &training)?;
             Ok(MicroBatch::of(model, loss, batch.len(), scale))

@@ -8,6 +8,8 @@
 //! | [`seed`] | randomness that depends on (seed, step) and on nothing else |
 //! | [`rates`] | learning rates by parameter path |
 //! | [`order`] | which rows make up the n-th batch |
+//! | [`mixed_order`] | the same for rows of different length and weight |
+//! | [`packing`] | which rows share a sequence |
 //! | [`checkpoint`] | everything a run needs to go on as if it had never stopped |
 //! | [`fingerprint`] | what a checkpoint depends on |
 //! | [`steps`] | the loop itself |
@@ -30,14 +32,17 @@
 pub mod checkpoint;
 pub mod fingerprint;
 pub mod gradients;
+pub mod mixed_order;
 pub mod optimizer;
 pub mod order;
+pub mod packing;
 pub mod rates;
 pub mod schedule;
 pub mod seed;
 pub mod steps;
 
 pub use gradients::{Accumulator, global_norm, gradients};
+pub use mixed_order::{MixedOrder, Sequences};
 pub use optimizer::{AdamW, StepReport, Trainer};
 pub use order::BatchOrder;
 pub use rates::{Rate, Rates};

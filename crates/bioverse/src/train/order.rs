@@ -5,9 +5,6 @@ use rand_chacha::ChaCha8Rng;
 
 use super::seed::mix;
 
-/// How many batches of similar length are sorted together; enough to save padding, few enough to stay random.
-const WINDOW: usize = 8;
-
 /// Batches of full size over epochs, each epoch in an order of its own; what does not fill a batch waits for the next
 /// epoch's shuffle.
 #[derive(Debug, Clone)]
@@ -15,7 +12,6 @@ pub struct BatchOrder {
     rows: usize,
     batch_size: usize,
     seed: u64,
-    lengths: Option<Vec<usize>>,
     epoch: Option<(usize, Vec<Vec<usize>>)>,
 }
 
@@ -27,16 +23,8 @@ impl BatchOrder {
             rows,
             batch_size,
             seed,
-            lengths: None,
             epoch: None,
         }
-    }
-
-    /// Over rows of these lengths; rows of a batch are of similar length.
-    pub fn by_length(lengths: Vec<usize>, batch_size: usize, seed: u64) -> Self {
-        let mut order = Self::new(lengths.len(), batch_size, seed);
-        order.lengths = Some(lengths);
-        order
     }
 
     /// Batches in one epoch.
@@ -63,17 +51,7 @@ impl BatchOrder {
         let mut rows: Vec<usize> = (0..self.rows).collect();
         rows.shuffle(&mut rng);
         rows.truncate(self.batches_per_epoch() * self.batch_size);
-        if let Some(lengths) = &self.lengths {
-            for window in rows.chunks_mut(WINDOW * self.batch_size) {
-                window.sort_by_key(|row| lengths[*row]);
-            }
-        }
-        let mut batches: Vec<Vec<usize>> =
-            rows.chunks(self.batch_size).map(<[_]>::to_vec).collect();
-        if self.lengths.is_some() {
-            batches.shuffle(&mut rng);
-        }
-        batches
+        rows.chunks(self.batch_size).map(<[_]>::to_vec).collect()
     }
 }
 
@@ -97,24 +75,6 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(BatchOrder::new(32, 32, 1).batch(1), second);
         assert_ne!(BatchOrder::new(32, 32, 2).batch(1), second);
-    }
-
-    #[test]
-    fn batches_hold_rows_of_similar_length() {
-        let lengths: Vec<usize> = (0..64).map(|row| (row * 37) % 64).collect();
-        let mut order = BatchOrder::by_length(lengths.clone(), 8, 3);
-        let mut seen = BTreeSet::new();
-        for index in 0..8 {
-            let batch = order.batch(index);
-            let of = |row: &usize| lengths[*row];
-            let spread = batch.iter().map(of).max().zip(batch.iter().map(of).min());
-            assert!(
-                spread.is_some_and(|(high, low)| high - low < 8),
-                "{batch:?}"
-            );
-            seen.extend(batch);
-        }
-        assert_eq!(seen.len(), 64);
     }
 
     #[test]
