@@ -4,12 +4,17 @@
 //! Records go through their encoder once and texts through the embedding table once, then both are dropped, and the loop
 //! works on vectors alone.
 
+mod aligner;
+mod contrast;
 mod diagnose;
 mod dry_run;
+mod gradient_cache;
 mod maps;
 mod measure;
+mod negatives;
 pub mod objective;
 mod pairs;
+mod positives;
 mod raw;
 pub mod space;
 mod target;
@@ -167,6 +172,7 @@ impl Data {
         for name in names {
             let train = Pairs::of(&train, name, data)?;
             train.check(name, &files.join(", "))?;
+            positives::check(&train, name, config.align.positives)?;
             let mut held_out = Pairs::of(&held_out, name, data)?;
             held_out.truncate(config.align.eval_pairs);
             pairs.push((train, held_out));

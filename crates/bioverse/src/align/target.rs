@@ -4,7 +4,9 @@ use bioverse_core::{Projector, Record, Registry};
 use bioverse_nn::{CausalLm, Tokenizer};
 use burn::prelude::*;
 
+use super::negatives::{self, Negatives};
 use super::pairs::{Pairs, numbered};
+use super::positives::{Kinship, classes};
 use super::space::{TextMetric, embed_texts};
 use crate::config::RunConfig;
 use crate::data::EncodedStore;
@@ -28,6 +30,8 @@ pub(super) struct Target {
     pub projector: Projector,
     pub encoded: EncodedStore,
     pub metric: TextMetric,
+    /// Texts that belong to no record.
+    pub negatives: Option<Negatives>,
     pub train: PairVectors,
     pub held_out: PairVectors,
 }
@@ -39,11 +43,22 @@ pub(super) struct PairVectors {
     pub record_numbers: Vec<usize>,
     /// Row of `texts` of each pair.
     pub text_numbers: Vec<usize>,
+    /// Equal labels or groups have equal numbers, where `align.positives` asks for them.
+    pub classes: Vec<Option<usize>>,
     /// `[distinct texts, d]`, in the metric; `None` without pairs.
     pub texts: Option<Tensor<2>>,
 }
 
 impl PairVectors {
+    /// What pairs are compared by.
+    pub fn kinship(&self) -> Kinship<'_> {
+        Kinship {
+            texts: &self.text_numbers,
+            records: &self.record_numbers,
+            classes: &self.classes,
+        }
+    }
+
     /// Vectors of the texts of `rows`, `[rows, d]`.
     pub fn texts_of(&self, rows: &[usize], device: &Device) -> Option<Tensor<2>> {
         let numbers: Vec<i64> = rows
@@ -70,6 +85,7 @@ impl Sources<'_> {
         let rows = [train.rows.clone(), held_out.rows.clone()].concat();
         let name_row = |i: usize| rows.get(i).cloned().unwrap_or_default();
         let encoded = EncodedStore::build(&encoder, &projector, &records, &name_row)?;
+        let unpaired = negatives::read(&config.align, &config.data, &train.texts)?;
         let raw = self.vectors(train)?;
         let all: Vec<usize> = (0..raw.records.len()).collect();
         // Fitted on the texts as often as they occur: the metric is for the distribution that is trained on.
@@ -85,10 +101,24 @@ impl Sources<'_> {
             name: name.to_string(),
             projector,
             encoded,
+            negatives: self.negatives(unpaired, &metric)?,
             train: measured(raw),
             held_out: measured(self.vectors(held_out)?),
             metric,
         })
+    }
+
+    fn negatives(
+        &self,
+        texts: Option<Vec<String>>,
+        metric: &TextMetric,
+    ) -> Result<Option<Negatives>> {
+        let Some(texts) = texts else {
+            return Ok(None);
+        };
+        let vectors = embed_texts(&self.llm, &self.tokenizer, &texts, self.device)?;
+        let (per_step, seed) = (self.config.align.negatives_per_step, self.config.run.seed);
+        Ok(Some(Negatives::new(metric.apply(vectors), per_step, seed)))
     }
 
     fn vectors(&self, pairs: Pairs) -> Result<PairVectors> {
@@ -104,6 +134,7 @@ impl Sources<'_> {
             )?),
         };
         Ok(PairVectors {
+            classes: classes(&pairs, self.config.align.positives),
             records: pairs.records,
             record_numbers,
             text_numbers,

@@ -1,18 +1,19 @@
-//! The training of one projector: batches of pairs, InfoNCE, now and then a look at held-out pairs.
+//! The training of one projector: an objective over batches of pairs, now and then a look at held-out pairs.
 
 use std::path::Path;
 
 use bioverse_core::{Projector, Record};
 use burn::prelude::*;
 
+use super::aligner::Aligner;
+use super::contrast::Contrast;
 use super::measure;
-use super::objective::{info_nce_excluding, same_meaning};
 use super::target::{PairVectors, Target};
 use crate::config::RunConfig;
 use crate::error::{Error, Result};
 use crate::train::checkpoint::{Checkpoints, Keep};
 use crate::train::seed::mix_name;
-use crate::train::{BatchOrder, MicroBatch, Rates, Stage, steps};
+use crate::train::{Stage, steps};
 
 /// Aligns the projector of `target`, the `index`-th of this run, and returns it in training mode.
 pub(super) fn projector(
@@ -33,34 +34,21 @@ pub(super) fn projector(
         &training,
     );
     let align = &config.align;
-    let mut order = BatchOrder::new(target.train.records.len(), align.batch_size, stage.seed);
-    steps::run(
+    let contrast = Contrast::new(align, target, stage.seed, device);
+    let aligner = Aligner::new(target.projector.clone(), align, &training);
+    let aligner = steps::run(
         &stage,
-        target.projector.clone(),
-        |projector, n, scale| {
-            let rows = order.batch(n);
-            let (bio, text) = vectors(target, projector, &target.train, &rows, device)?;
-            let pick = |numbers: &[usize]| -> Vec<usize> {
-                rows.iter().map(|row| numbers[*row]).collect()
-            };
-            let excluded = same_meaning(
-                &pick(&target.train.text_numbers),
-                &pick(&target.train.record_numbers),
-                device,
-            );
-            let (to_text, to_bio) =
-                info_nce_excluding(bio, text, None, excluded, align.temperature);
-            let loss = (to_text + to_bio) / 2.0;
-            Ok(MicroBatch::of(projector, loss, rows.len(), scale))
-        },
-        |projector, step| {
+        aligner,
+        |aligner, n, scale| contrast.micro_batch(aligner, n, scale),
+        |aligner, step| {
             if step.is_multiple_of(align.eval_every) || step == align.steps {
-                measure::measure(target, projector, step, config, device)
+                measure::measure(target, &aligner.projector, step, config, device)
             } else {
                 Ok(None)
             }
         },
-    )
+    )?;
+    Ok(aligner.projector)
 }
 
 /// How the `index`-th projector of this run is trained.
@@ -95,7 +83,7 @@ fn stage<'a>(
             best: config.run.keep_best,
         },
         tensorboard: config.run.tensorboard,
-        rates: Rates::default(),
+        rates: Aligner::rates(),
         patience: align.early_stopping.as_ref().map(|_| align.patience),
     }
 }
@@ -108,11 +96,31 @@ pub(super) fn vectors(
     rows: &[usize],
     device: &Device,
 ) -> Result<(Tensor<2>, Tensor<2>)> {
+    let bio = bio(target, projector, pairs, rows, device)?;
+    Ok((bio, text(target, pairs, rows, device)?))
+}
+
+/// Records of `rows` in the metric, `[rows, d]`.
+pub(super) fn bio(
+    target: &Target,
+    projector: &Projector,
+    pairs: &PairVectors,
+    rows: &[usize],
+    device: &Device,
+) -> Result<Tensor<2>> {
     let records: Vec<Record> = rows.iter().map(|row| pairs.records[*row].clone()).collect();
     let pooled = target.encoded.get(&records, device)?;
-    let bio = target.metric.apply(projector.embed(pooled));
-    let text = pairs
+    Ok(target.metric.apply(projector.embed(pooled)))
+}
+
+/// Texts of `rows` in the metric, `[rows, d]`.
+pub(super) fn text(
+    target: &Target,
+    pairs: &PairVectors,
+    rows: &[usize],
+    device: &Device,
+) -> Result<Tensor<2>> {
+    pairs
         .texts_of(rows, device)
-        .ok_or_else(|| Error::Run(format!("there are no `{}` texts", target.name)))?;
-    Ok((bio, text))
+        .ok_or_else(|| Error::Run(format!("there are no `{}` texts", target.name)))
 }

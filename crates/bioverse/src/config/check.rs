@@ -1,6 +1,8 @@
 //! What types cannot say about a configuration: values that make no run. Whether files exist is found out by those who
 //! open them.
 
+mod align;
+
 use super::{DataSection, RunConfig, suggest};
 
 /// What [`FinetuneSection::trainable`](super::FinetuneSection::trainable) may name.
@@ -50,6 +52,7 @@ pub(super) fn check(config: &RunConfig) -> Result<(), String> {
         positive(&format!("finetune.modality_weights.{name}"), *weight)?;
     }
     data(&config.data)?;
+    align::check(align, &config.data)?;
     schedule("align", align.steps, align.warmup_steps)?;
     schedule("finetune", finetune.steps, finetune.warmup_steps)?;
     optimiser("align", align.lr, align.weight_decay, align.max_grad_norm)?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 
 mod mixture;
+mod objectives;
 
 struct Toy;
 

@@ -7,7 +7,7 @@ pub mod encoded;
 pub mod read;
 pub(crate) mod refusal;
 pub mod rejected;
-mod rows;
+pub(crate) mod rows;
 pub mod screen;
 pub(crate) mod shape;
 
