@@ -44,6 +44,7 @@
 //! ```
 
 pub mod error;
+pub mod fingerprint;
 pub mod inject;
 pub mod layout;
 pub mod modality;

@@ -67,6 +67,19 @@ pub trait Modality: Sized + Send + Sync + 'static {
         ProjectorConfig::default()
     }
 
+    /// What a record is made of, as hashes ([`fingerprint`](crate::fingerprint)): substructures of a molecule, k-mers of a
+    /// sequence. Records that share most of it are kept on one side of a split by `cluster`, and counted as near-duplicates
+    /// across it. `None` = nothing is said, and only equal records are known to be alike. No encoder is needed for it.
+    fn fingerprint(_input: &Self::Input) -> Option<Result<Vec<u64>, BoxError>> {
+        None
+    }
+
+    /// The framework that related records have in common, by which they are kept on one side of a split by `scaffold`:
+    /// the ring system of a molecule. `None` = this modality has no such thing.
+    fn scaffold(_input: &Self::Input) -> Option<Result<String, BoxError>> {
+        None
+    }
+
     /// Files whose hashes identify the encoder in a bundle.
     fn weights(_config: &Self::Config) -> Vec<PathBuf> {
         vec![]

@@ -4,8 +4,11 @@
 use std::path::PathBuf;
 
 use burn::prelude::*;
+use serde::Deserialize;
 
-use crate::{BoxError, Encoder, Error, Modality, ProjectorConfig, Result, placeholder};
+use crate::{
+    BoxError, Encoder, Error, Modality, ProjectorConfig, Record, Result, fingerprint, placeholder,
+};
 
 /// The modalities a program knows.
 #[derive(Default, Debug, Clone)]
@@ -22,6 +25,8 @@ struct Entry {
     resolve: fn(&toml::Table) -> Result<toml::Table>,
     weights: fn(&toml::Table) -> Result<Vec<PathBuf>>,
     projector: fn() -> ProjectorConfig,
+    fingerprint: fn(&Record) -> Result<Option<Vec<u64>>>,
+    scaffold: fn(&Record) -> Result<Option<String>>,
 }
 
 impl Registry {
@@ -55,6 +60,16 @@ impl Registry {
             resolve: resolve::<M>,
             weights: |table| Ok(M::weights(&config::<M>(table)?)),
             projector: M::projector,
+            fingerprint: |record| {
+                let found = M::fingerprint(&input::<M>(record)?).transpose();
+                found
+                    .map(|features| features.map(fingerprint::set))
+                    .map_err(refused_record::<M>)
+            },
+            scaffold: |record| {
+                let found = M::scaffold(&input::<M>(record)?).transpose();
+                found.map_err(refused_record::<M>)
+            },
         });
         self
     }
@@ -91,6 +106,23 @@ impl Registry {
         Ok((self.entry(name)?.projector)())
     }
 
+    /// What a record is made of, sorted and without repeats; `None` where the modality does not say. See
+    /// [`Modality::fingerprint`].
+    ///
+    /// # Errors
+    /// A modality that is not registered, a record that it refuses.
+    pub fn fingerprint(&self, name: &str, record: &Record) -> Result<Option<Vec<u64>>> {
+        (self.entry(name)?.fingerprint)(record)
+    }
+
+    /// The framework of a record; `None` where the modality has none. See [`Modality::scaffold`].
+    ///
+    /// # Errors
+    /// As [`fingerprint`](Self::fingerprint).
+    pub fn scaffold(&self, name: &str, record: &Record) -> Result<Option<String>> {
+        (self.entry(name)?.scaffold)(record)
+    }
+
     /// Files that identify the encoder.
     pub fn weights(&self, name: &str, config: &toml::Table) -> Result<Vec<PathBuf>> {
         (self.entry(name)?.weights)(config)
@@ -116,6 +148,18 @@ fn load<M: Modality>(table: &toml::Table, device: &Device) -> Result<Encoder> {
         modality: M::NAME.into(),
         source,
     })
+}
+
+fn input<M: Modality>(record: &Record) -> Result<M::Input> {
+    M::Input::deserialize(record).map_err(|error| refused_record::<M>(error.into()))
+}
+
+fn refused_record<M: Modality>(source: BoxError) -> Error {
+    Error::Record {
+        modality: M::NAME.into(),
+        index: 0,
+        source,
+    }
 }
 
 fn resolve<M: Modality>(table: &toml::Table) -> Result<toml::Table> {

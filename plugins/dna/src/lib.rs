@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub use nucleotides::{NucleotideError, nucleotides};
 
+/// Nucleotides of a k-mer: of so many letters few words occur twice by chance, even in a long sequence.
+const KMER: usize = 11;
 /// Values of `model_type` that read nucleotides, with a tokenizer of their own.
 const FAMILIES: &[&str] = &["modernbert", "bert", "roberta"];
 
@@ -83,6 +85,12 @@ impl Modality for Dna {
 
     fn token_count(tokens: &Vec<u32>) -> Option<usize> {
         Some(tokens.len())
+    }
+
+    /// k-mers of eleven nucleotides, those of the opposite strand with them: a sequence and its reverse complement are alike.
+    fn fingerprint(input: &String) -> Option<Result<Vec<u64>, BoxError>> {
+        let sequence = nucleotides(input).map_err(Into::into);
+        Some(sequence.map(|sequence| nucleotides::both_strands(&sequence, KMER)))
     }
 
     fn weights(config: &Config) -> Vec<PathBuf> {

@@ -12,6 +12,8 @@
 //!
 //! Letters: Nomenclature Committee of the IUB, Nomenclature for incompletely specified bases in nucleic acid sequences (1985).
 
+use bioverse_core::fingerprint;
+
 /// A record that is no nucleotide sequence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NucleotideError {
@@ -93,6 +95,33 @@ pub fn nucleotides(record: &str) -> Result<String, NucleotideError> {
     }
 }
 
+/// Hashes of the k-mers of a cleaned sequence, each by whichever of its two strands comes first in the alphabet: a sequence
+/// and its reverse complement give the same ones.
+pub fn both_strands(sequence: &str, k: usize) -> Vec<u64> {
+    let width = k.clamp(1, sequence.len().max(1));
+    let of = |kmer: &[u8]| {
+        let other: Vec<u8> = kmer
+            .iter()
+            .rev()
+            .map(|letter| complement(*letter))
+            .collect();
+        fingerprint::hash(kmer.min(other.as_slice()))
+    };
+    sequence.as_bytes().windows(width).map(of).collect()
+}
+
+/// The letter of the opposite strand, for sets of nucleotides too.
+fn complement(letter: u8) -> u8 {
+    let pairs = [b"AT", b"CG", b"RY", b"KM", b"BV", b"DH"];
+    let other = |pair: &&[u8; 2]| match letter {
+        letter if letter == pair[0] => Some(pair[1]),
+        letter if letter == pair[1] => Some(pair[0]),
+        _ => None,
+    };
+    // W, S and N are their own complements.
+    pairs.iter().find_map(other).unwrap_or(letter)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -133,6 +162,15 @@ mod tests {
         ] {
             assert_eq!(nucleotides(record).unwrap_err(), wanted, "{record:?}");
         }
+    }
+
+    #[test]
+    fn both_strands_are_one() {
+        let set = |sequence: &str| fingerprint::set(both_strands(sequence, 4));
+        assert_eq!(set("AACCGTR"), set("YACGGTT"));
+        assert_ne!(set("AACCGTR"), set("AACCGTA"));
+        assert_eq!(both_strands("AACCGTR", 4).len(), 4);
+        assert_eq!(set("AC"), set("GT"), "shorter than a k-mer");
     }
 
     proptest! {

@@ -24,6 +24,13 @@ pub fn descriptors(smiles: &str) -> Result<Vec<f32>, SmilesError> {
         .collect())
 }
 
+/// The circular environments of radius 0 to 2 that occur in a molecule, as hashes: substructures around every atom (Rogers &
+/// Hahn 2010, doi 10.1021/ci100050t). They depend on the molecule alone, not on how it is written.
+pub fn substructures(smiles: &str) -> Result<Vec<u64>, SmilesError> {
+    let molecule = smiles::molecule(smiles)?;
+    Ok(morgan_fp_counts(&molecule, RADIUS).into_keys().collect())
+}
+
 fn environments(molecule: &Molecule) -> Vec<usize> {
     let mut bins = vec![0; BINS];
     for (hash, count) in morgan_fp_counts(molecule, RADIUS) {
@@ -107,6 +114,18 @@ mod tests {
             descriptors("CC(=O)Oc1ccccc1C(=O)O").unwrap(),
         );
         assert_eq!((a.len(), &a), (DESCRIPTOR_LEN, &b));
+    }
+
+    #[test]
+    fn substructures_do_not_depend_on_how_a_molecule_is_written() {
+        let of = |smiles: &str| {
+            let mut found = substructures(smiles).unwrap();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(of("OC(=O)C1=CC=CC=C1OC(C)=O"), of("CC(=O)Oc1ccccc1C(=O)O"));
+        assert_eq!(of("C").len(), 3, "one environment of each radius");
+        assert!(substructures("C1CC").is_err());
     }
 
     #[test]

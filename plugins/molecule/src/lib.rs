@@ -9,6 +9,7 @@
 //! ```
 
 pub mod fingerprint;
+pub mod scaffold;
 pub mod smiles;
 
 use std::path::PathBuf;
@@ -91,6 +92,16 @@ impl Modality for Molecule {
 
     fn token_count(tokens: &Vec<u32>) -> Option<usize> {
         Some(tokens.len())
+    }
+
+    /// Circular environments of radius 0 to 2 (ECFP4, Rogers & Hahn 2010).
+    fn fingerprint(input: &String) -> Option<Result<Vec<u64>, BoxError>> {
+        Some(fingerprint::substructures(input).map_err(Into::into))
+    }
+
+    /// The Bemis–Murcko scaffold; see [`scaffold`](scaffold::scaffold).
+    fn scaffold(input: &String) -> Option<Result<String, BoxError>> {
+        Some(scaffold::scaffold(input).map_err(Into::into))
     }
 
     fn weights(config: &Config) -> Vec<PathBuf> {

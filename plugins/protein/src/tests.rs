@@ -158,3 +158,16 @@ fn weights_are_the_files_that_identify_the_encoder() {
     assert_eq!(names, ["config.json", "vocab.txt", "model.safetensors"]);
     assert!(Protein::weights(&Config::default()).is_empty());
 }
+
+#[test]
+fn like_sequences_share_most_of_their_fingerprint() {
+    let of =
+        |record: &str| fingerprint::set(Protein::fingerprint(&record.into()).unwrap().unwrap());
+    let (a, b) = (of("MKTAYIAKQRQISFVKSHFSRQ"), of("mkt AYIAKQRQISFVKSHFSRQ*"));
+    assert_eq!(a, b, "cleaned as for the encoder");
+    // One exchange in 22 residues: 4 of 19 k-mers differ.
+    let c = of("MKTAYIAKQRQWSFVKSHFSRQ");
+    assert_eq!(fingerprint::jaccard(&a, &c), 15.0 / 23.0);
+    assert!(Protein::fingerprint(&"MK1".into()).unwrap().is_err());
+    assert!(Protein::scaffold(&"MK".into()).is_none());
+}

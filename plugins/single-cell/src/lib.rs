@@ -21,7 +21,7 @@ pub mod scgpt;
 
 use std::path::PathBuf;
 
-use bioverse_core::{BoxError, Hidden, Modality, Pooling, ProjectorConfig};
+use bioverse_core::{BoxError, Hidden, Modality, Pooling, ProjectorConfig, fingerprint};
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +135,13 @@ impl Modality for Cell {
             pooling: Pooling::First,
             ..ProjectorConfig::default()
         }
+    }
+
+    /// The genes that are expressed, by name.
+    fn fingerprint(input: &CellRecord) -> Option<Result<Vec<u64>, BoxError>> {
+        let expressed = input.expressed().map_err(Into::into);
+        let hash = |(gene, _): (&str, f32)| fingerprint::hash(gene.as_bytes());
+        Some(expressed.map(|genes| genes.into_iter().map(hash).collect()))
     }
 
     fn weights(config: &Config) -> Vec<PathBuf> {

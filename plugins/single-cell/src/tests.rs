@@ -422,3 +422,20 @@ fn an_empty_row_has_finite_states() {
     assert!(hidden.states.to_data().iter::<f32>().all(f32::is_finite));
     assert_eq!(Encoder::new(cell).d_hidden(), 16);
 }
+
+#[test]
+fn a_cell_is_made_of_the_genes_that_it_expresses() {
+    let of = |cell: Value| {
+        let record = serde_json::from_value(cell).unwrap();
+        Cell::fingerprint(&record)
+            .unwrap()
+            .map(bioverse_core::fingerprint::set)
+    };
+    let a = of(json!({"genes": ["A", "B", "C"], "values": [1, 2, 0]})).unwrap();
+    assert_eq!(
+        a,
+        of(json!({"genes": ["B", "A"], "values": [7, 1]})).unwrap()
+    );
+    assert_eq!(a.len(), 2);
+    assert!(of(json!({"genes": ["A"], "values": [-1]})).is_err());
+}

@@ -13,7 +13,7 @@ pub mod sentence;
 
 use std::path::PathBuf;
 
-use bioverse_core::{BoxError, Hidden, Modality, Pooling, pad_ids};
+use bioverse_core::{BoxError, Hidden, Modality, Pooling, fingerprint, pad_ids};
 use bioverse_nn::SequenceEncoder;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -112,12 +112,29 @@ impl Modality for Text {
         self.sentence.normalized
     }
 
+    /// Pairs of neighbouring words, in lower case and without punctuation; the word itself where there is one only.
+    fn fingerprint(input: &String) -> Option<Result<Vec<u64>, BoxError>> {
+        Some(Ok(shingles(input)))
+    }
+
     fn weights(config: &Config) -> Vec<PathBuf> {
         let mut files = SequenceEncoder::files(&sentence::model_folder(&config.path));
         if !files.is_empty() {
             files.extend(sentence::files(&config.path));
         }
         files
+    }
+}
+
+/// Hashes of the pairs of neighbouring words of a text.
+fn shingles(text: &str) -> Vec<u64> {
+    let lower = text.to_lowercase();
+    let words = lower.split(|c: char| !c.is_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let of = |words: &[&str]| fingerprint::hash(words.join(" ").as_bytes());
+    match words.len() {
+        0 | 1 => vec![of(&words)],
+        _ => words.windows(2).map(of).collect(),
     }
 }
 

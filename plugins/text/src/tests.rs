@@ -188,3 +188,14 @@ fn a_bad_record_is_named_by_the_registry() {
         "{message}"
     );
 }
+
+#[test]
+fn like_texts_share_most_of_their_fingerprint() {
+    let of = |text: &str| fingerprint::set(Text::fingerprint(&text.into()).unwrap().unwrap());
+    assert_eq!(of("The cell divides."), of("the  CELL divides"));
+    assert_eq!(
+        fingerprint::jaccard(&of("a b c d"), &of("a b c e")),
+        2.0 / 4.0
+    );
+    assert_eq!(of("ethanol").len(), 1);
+}
