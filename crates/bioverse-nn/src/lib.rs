@@ -10,12 +10,13 @@
 //! | [`decoder`] | [`CausalLm`]: the Llama family |
 //! | [`tokenizer`], [`chat`] | `tokenizer.json` or vocabulary files, chat templates |
 //! | [`sequence`] | an encoder with its tokenizer: text in, hidden states out |
+//! | [`atomic`] | files that are whole or absent |
 //! | [`generate`] | greedy and sampled decoding from `inputs_embeds` |
 //!
 //! This crate deliberately knows no biology, no modality and no training loop.
 
 pub mod adapter;
-mod atomic;
+pub mod atomic;
 pub mod attention;
 mod audit;
 pub mod chat;

@@ -1,11 +1,13 @@
 //! Files and directories that are whole or absent: everything a run leaves behind passes through here. What the bytes
 //! mean is unknown.
 
+mod fault;
+
 use std::{
     ffi::OsString,
     fmt::Write as _,
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -13,23 +15,19 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+#[cfg(test)]
+pub(crate) use fault::crash_at;
 
-/// Writes a file: temporary sibling, fsync, rename. Whatever stood at `path` stays as it was until all is written.
+/// Writes a file: temporary sibling, fsync, rename. Whatever stood at `path` stays as it was until all is written. The
+/// folder must be there: a run that is to make one says so with [`StagedDir`].
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let staged = sibling(path, "new");
-    let written = File::create(&staged)
-        .and_then(|file| fill(file, bytes))
-        .and_then(|()| fs::rename(&staged, path))
-        .and_then(|()| sync(parent(path)));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&staged);
-        Error::io(path, error)
-    })
-}
-
-fn fill(mut file: File, bytes: &[u8]) -> io::Result<()> {
-    file.write_all(bytes)?;
-    file.sync_all()
+    fault::point().map_err(|error| Error::io(path, error))?;
+    if !parent(path).is_dir() {
+        return Err(Error::io(path, io::ErrorKind::NotFound.into()));
+    }
+    Ok(bioverse_nn::atomic::write_atomically(path, |out| {
+        out.write_all(bytes)
+    })?)
 }
 
 /// Lower-case hex sha256 of a file, streamed.
@@ -75,7 +73,9 @@ impl StagedDir {
         restore(target)?;
         clear_leftovers(target)?;
         let staged = sibling(target, "new");
-        fs::create_dir(&staged).map_err(|error| Error::io(&staged, error))?;
+        fault::point()
+            .and_then(|()| fs::create_dir(&staged))
+            .map_err(|error| Error::io(&staged, error))?;
         Ok(Self {
             staged,
             target: target.into(),
@@ -95,20 +95,25 @@ impl StagedDir {
     }
 
     fn swap(&self) -> io::Result<()> {
+        fault::point()?;
         sync_tree(&self.staged)?;
         let old = sibling(&self.target, "old");
         let replaces = self.target.exists();
         if replaces {
+            fault::point()?;
             fs::rename(&self.target, &old)?;
         }
-        if let Err(error) = fs::rename(&self.staged, &self.target) {
+        if let Err(error) = fault::point().and_then(|()| fs::rename(&self.staged, &self.target)) {
             if replaces {
+                fault::point()?;
                 fs::rename(&old, &self.target)?;
             }
             return Err(error);
         }
+        fault::point()?;
         sync(parent(&self.target))?;
         if replaces {
+            fault::point()?;
             fs::remove_dir_all(&old)?;
         }
         Ok(())
@@ -118,7 +123,9 @@ impl StagedDir {
 impl Drop for StagedDir {
     fn drop(&mut self) {
         // After a commit there is nothing of that name, and nothing is removed.
-        let _ = fs::remove_dir_all(&self.staged);
+        if fault::point().is_ok() {
+            let _ = fs::remove_dir_all(&self.staged);
+        }
     }
 }
 
@@ -129,14 +136,47 @@ pub fn restore(target: &Path) -> Result<()> {
     }
     match leftovers(target, "old")?.pop() {
         None => Ok(()),
-        Some(old) => fs::rename(&old, target).map_err(|error| Error::io(target, error)),
+        Some(old) => fault::point()
+            .and_then(|()| fs::rename(&old, target))
+            .map_err(|error| Error::io(target, error)),
     }
 }
 
+/// Removes a directory under a name that nothing looks for, so that it is never seen half removed.
+pub fn remove_dir(target: &Path) -> Result<()> {
+    let gone = sibling(target, "gone");
+    let renamed = fault::point().and_then(|()| fs::rename(target, &gone));
+    renamed.map_err(|error| Error::io(target, error))?;
+    fault::point()
+        .and_then(|()| fs::remove_dir_all(&gone))
+        .map_err(|error| Error::io(&gone, error))
+}
+
+/// Puts right what crashed runs left of directories called `prefix…` in `dir`, which one process at a time may do: old
+/// ones whose successor never came are brought back, the rest is removed.
+pub fn tidy(dir: &Path, prefix: &str) -> Result<()> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(rest) = name.strip_prefix('.').filter(|n| n.starts_with(prefix)) else {
+            continue;
+        };
+        if let Some((target, _)) = rest.rsplit_once('.') {
+            restore(&dir.join(target))?;
+            clear_leftovers(&dir.join(target))?;
+        }
+    }
+    Ok(())
+}
+
 fn clear_leftovers(target: &Path) -> Result<()> {
-    for state in ["new", "old"] {
+    for state in ["new", "old", "gone"] {
         for path in leftovers(target, state)? {
-            fs::remove_dir_all(&path).map_err(|error| Error::io(&path, error))?;
+            fault::point()
+                .and_then(|()| fs::remove_dir_all(&path))
+                .map_err(|error| Error::io(&path, error))?;
         }
     }
     Ok(())
@@ -203,123 +243,4 @@ fn sync_tree(dir: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_file_is_replaced_and_nothing_else_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.json");
-        write_atomic(&path, b"old").unwrap();
-        write_atomic(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(names(dir.path()), ["x.json"]);
-    }
-
-    #[test]
-    fn a_missing_folder_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("nowhere/x.json");
-        let error = write_atomic(&path, b"x").unwrap_err();
-        assert!(error.to_string().contains("nowhere/x.json"), "{error}");
-        assert_eq!(error.exit_code(), 2);
-    }
-
-    #[test]
-    fn a_rename_that_fails_leaves_what_was_there_and_no_rubbish() {
-        let dir = tempfile::tempdir().unwrap();
-        let taken = dir.path().join("taken");
-        fs::create_dir(&taken).unwrap();
-        fs::write(taken.join("precious"), "x").unwrap();
-        write_atomic(&taken, b"x").unwrap_err();
-        assert_eq!(names(dir.path()), ["taken"]);
-        assert_eq!(names(&taken), ["precious"]);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_full_disk_is_a_failed_run() {
-        let file = File::options().write(true).open("/dev/full").unwrap();
-        let error = fill(file, &[0; 1 << 16]).unwrap_err();
-        assert_eq!(Error::io("x", error).exit_code(), 1);
-    }
-
-    #[test]
-    fn sha256_of_the_standard_example() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("abc");
-        fs::write(&path, "abc").unwrap();
-        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256(&path).unwrap(), expected);
-        assert!(sha256(&dir.path().join("none")).is_err());
-    }
-
-    #[test]
-    fn a_directory_appears_at_once_and_replaces_the_old_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("run/bundle");
-        for round in ["first", "second"] {
-            let staged = StagedDir::new(&target).unwrap();
-            fs::create_dir(staged.path().join("inner")).unwrap();
-            fs::write(staged.path().join("inner").join(round), round).unwrap();
-            assert!(!target.join("inner").join(round).exists());
-            assert_eq!(staged.commit().unwrap(), target);
-            assert_eq!(names(&target.join("inner")), [round]);
-            assert_eq!(names(&dir.path().join("run")), ["bundle"]);
-        }
-    }
-
-    #[test]
-    fn without_commit_nothing_changes() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("bundle");
-        fs::create_dir(&target).unwrap();
-        fs::write(target.join("old"), "x").unwrap();
-        let staged = StagedDir::new(&target).unwrap();
-        fs::write(staged.path().join("new"), "x").unwrap();
-        drop(staged);
-        assert_eq!(names(dir.path()), ["bundle"]);
-        assert_eq!(names(&target), ["old"]);
-    }
-
-    #[test]
-    fn what_a_crash_left_is_put_right() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("bundle");
-        fs::create_dir_all(dir.path().join(".bundle.new-7-0")).unwrap();
-        fs::create_dir_all(dir.path().join(".bundle.old-7-1/kept")).unwrap();
-        drop(StagedDir::new(&target).unwrap());
-        assert_eq!(names(dir.path()), ["bundle"], "the old bundle is back");
-        assert_eq!(names(&target), ["kept"]);
-    }
-
-    #[test]
-    fn a_file_in_the_way_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("file");
-        fs::write(&file, "x").unwrap();
-        assert!(
-            StagedDir::new(&file)
-                .unwrap_err()
-                .to_string()
-                .contains("is a file")
-        );
-        assert_eq!(
-            StagedDir::new(&file.join("bundle"))
-                .unwrap_err()
-                .exit_code(),
-            2
-        );
-        assert_eq!(fs::read(&file).unwrap(), b"x");
-    }
-}
+mod tests;

@@ -2,12 +2,15 @@
 //! is to be saved, and where, is the loop's business.
 
 use std::sync::{
-    Once,
+    Once, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
+use crate::telemetry::screen;
+
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static INSTALL: Once = Once::new();
+static RESUME: OnceLock<String> = OnceLock::new();
 
 /// What a shell expects of a program ended by Ctrl-C.
 const ENDED_BY_CTRL_C: i32 = 130;
@@ -17,6 +20,7 @@ pub fn install() {
     INSTALL.call_once(|| {
         let handler = || {
             if REQUESTED.swap(true, Ordering::SeqCst) {
+                screen::try_clear();
                 std::process::exit(ENDED_BY_CTRL_C);
             }
             tracing::warn!(
@@ -32,4 +36,17 @@ pub fn install() {
 /// Whether Ctrl-C was pressed.
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
+}
+
+/// Says which command goes on with this run, as the shell reads it.
+pub fn resume_with(command: String) {
+    let _ = RESUME.set(command);
+}
+
+/// What to type to go on.
+pub fn resume_command() -> String {
+    match RESUME.get() {
+        Some(command) => format!("`{command}`"),
+        None => "the same command and --resume".into(),
+    }
 }

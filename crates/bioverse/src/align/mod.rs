@@ -62,6 +62,9 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     let llm = hub::locate(&config.llm.path)?.dir;
     let carried = carried(config, &llm)?;
     let checkpoints = Checkpoints::new(config, "finetune", options.resume)?;
+    if checkpoints.finished()? {
+        return Bundle::open(&config.run.dir.join("bundle"));
+    }
     let device = device::parse(&config.run.device)?;
     let identities = Identities::of(config, registry)?;
     let sources = Sources {
@@ -86,7 +89,7 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
         let projector = projector.valid();
         bundle = Some(register(config, &identities, target, projector, bundle)?);
     }
-    checkpoints.remove()?;
+    checkpoints.finish()?;
     bundle.ok_or_else(|| Error::Run("there was no modality to align".into()))
 }
 

@@ -38,6 +38,9 @@ struct Cli {
     /// Say more on stderr.
     #[arg(long, short, global = true)]
     verbose: bool,
+    /// Plain lines in place of bars and the dashboard, also on a terminal.
+    #[arg(long, global = true)]
+    plain: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -95,6 +98,9 @@ fn run(registry: &Registry, args: impl Iterator<Item = OsString>) -> Result<(), 
         .try_get_matches_from(args)
         .map_err(Failure::Usage)?;
     let cli = Cli::from_arg_matches(&matches).map_err(Failure::Usage)?;
+    if cli.plain {
+        telemetry::screen::plain();
+    }
     telemetry::init_logging(cli.verbose);
     dispatch(cli.command, &matches, registry).map_err(Failure::Run)
 }

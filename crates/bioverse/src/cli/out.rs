@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
+use crate::telemetry::screen;
 
 /// Set once whoever read our stdout has gone.
 static CLOSED: AtomicBool = AtomicBool::new(false);
@@ -35,7 +36,7 @@ pub fn line(line: &str) -> Result<()> {
 
 /// Writes a line for the person at the terminal. Nowhere to complain to if that fails.
 pub fn note(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    screen::line(line);
 }
 
 /// One sentence: errors may quote several lines, a message is one.

@@ -20,7 +20,7 @@ pub struct StageArgs {
     /// Checks every row and prints the first three as the model would see them, without training.
     #[arg(long, conflicts_with = "resume")]
     pub dry_run: bool,
-    /// Goes on from the last checkpoint in `run.dir`.
+    /// Goes on from the last checkpoint in `run.dir`; from the beginning when there is none yet.
     #[arg(long)]
     resume: bool,
 }
@@ -40,8 +40,48 @@ impl StageArgs {
     /// Makes Ctrl-C a request to stop after the step.
     pub fn options(&self) -> StageOptions {
         interrupt::install();
+        interrupt::resume_with(resume_command(
+            std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()),
+        ));
         StageOptions {
             resume: self.resume,
         }
+    }
+}
+
+/// The command that was given, with `--resume`, quoted for a shell.
+fn resume_command(args: impl Iterator<Item = String>) -> String {
+    let given: Vec<String> = args.filter(|arg| arg != "--resume").collect();
+    let words = given.iter().map(|arg| quoted(arg));
+    let mut command: Vec<String> = words.collect();
+    command.push("--resume".into());
+    command.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_go_on_with_survives_a_shell() {
+        let args = [
+            "bioverse",
+            "align",
+            "--set",
+            "data.question=What's {}?",
+            "--resume",
+        ];
+        assert_eq!(
+            resume_command(args.map(String::from).into_iter()),
+            r"bioverse align --set 'data.question=What'\''s {}?' --resume"
+        );
     }
 }

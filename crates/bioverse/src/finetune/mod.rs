@@ -37,6 +37,9 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     interrupt::install();
     let trainable = Trainable::of(&resolved.config.finetune)?;
     let checkpoints = Checkpoints::new(&resolved.config, "align", options.resume)?;
+    if checkpoints.finished()? {
+        return Bundle::open(&resolved.config.run.dir.join("bundle"));
+    }
     let start = Start::open(&resolved.config, registry)?;
     let config = &start.config;
     let identities = Identities::of(config, registry)?;
@@ -61,7 +64,7 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
         encoded.keys(),
         &device,
     )?;
-    checkpoints.remove()?;
+    checkpoints.finish()?;
     Ok(bundle)
 }
 

@@ -9,11 +9,16 @@ use crate::error::{Error, Result};
 pub type Fingerprint = BTreeMap<String, String>;
 
 /// Keys that may change between the parts of one run: they say where and how often, not what.
-const FREE_KEYS: [&str; 4] = [
+const FREE_KEYS: [&str; 9] = [
     "run.dir",
     "run.device",
     "run.log_every",
     "run.checkpoint_every",
+    "run.keep_last",
+    "run.keep_best",
+    "run.tensorboard",
+    "run.cache",
+    "run.cache_gb",
 ];
 
 /// The fingerprint of a configuration without the section of the other stage.

@@ -13,6 +13,7 @@
 //! | [`checkpoint`] | everything a run needs to go on as if it had never stopped |
 //! | [`fingerprint`] | what a checkpoint depends on |
 //! | [`steps`] | the loop itself |
+//! | `log` | what the loop says while it goes on |
 //!
 //! One optimiser step by hand, which is what [`steps::run`] does `steps` times:
 //!
@@ -32,6 +33,7 @@
 pub mod checkpoint;
 pub mod fingerprint;
 pub mod gradients;
+mod log;
 pub mod mixed_order;
 pub mod optimizer;
 pub mod order;

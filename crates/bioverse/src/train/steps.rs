@@ -1,22 +1,22 @@
-//! The loop of a training stage: micro-batches, step, metrics, checkpoints, Ctrl-C. Knows neither what is trained nor
+//! The loop of a training stage: micro-batches, step, measurements, checkpoints, early stopping, Ctrl-C. Knows neither what is trained nor
 //! on what: the stage gives a loss for the n-th micro-batch.
 
 use std::path::Path;
-use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::prelude::*;
 
-use super::checkpoint::{Checkpoint, Keep};
+use super::checkpoint::{Checkpoint, Keep, Standing};
 use super::gradients::{Accumulator, gradients};
+use super::log::Log;
 use super::optimizer::{StepReport, Trainer};
 use super::rates::Rates;
 use super::schedule::Schedule;
 use super::seed::mix;
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::telemetry::{Fields, MetricsWriter, Progress};
+use crate::telemetry::Fields;
 
 /// How one training goes. The learning rate warms up along a line and falls along a cosine.
 #[derive(Debug)]
@@ -99,65 +99,102 @@ pub struct Observation {
     pub score: Option<f64>,
 }
 
-/// Trains `module`.
+/// Trains `module` and returns it as it is after the last step; with [`Stage::patience`], as it was measured best.
 ///
 /// `loss(module, n, scale)` computes the n-th micro-batch since the beginning of training, its gradients multiplied by
 /// `scale`; it must depend on nothing but `n` and the module, so that a resumed run equals one that never stopped.
-/// `observe(module, step)` is asked before the first step (`step` 0) and after every step.
+/// `observe(module, step)` is asked before the first step (`step` 0) and after every step; it too must depend on nothing
+/// but these. The score of step 0 is not compared: a run that only gets worse still returns something trained.
 ///
 /// # Errors
 /// When the loss or a gradient is not a number, a file cannot be written, or the run is interrupted (after a checkpoint).
 pub fn run<M: Module>(
     stage: &Stage<'_>,
+    module: M,
+    loss: impl FnMut(&M, usize, f64) -> Result<MicroBatch>,
+    observe: impl FnMut(&M, usize) -> Result<Option<Observation>>,
+) -> Result<M> {
+    let mut trainer = stage.trainer();
+    let (mut module, mut standing) = (module, Standing::default());
+    if !stage.resume {
+        stage.checkpoint.clear()?;
+    } else if stage.checkpoint.exists() {
+        let moments = stage.device.clone().inner();
+        (module, standing) = stage.checkpoint.load(module, &mut trainer, &moments)?;
+    }
+    if !stage.over(&trainer, &standing) {
+        module = train(stage, module, &mut trainer, &mut standing, loss, observe)?;
+    }
+    match standing.best {
+        Some(best) if stage.patience.is_some() && best.step != trainer.step => {
+            tracing::info!(
+                "{}: the best measurement was that of step {}; going back to it",
+                stage.label,
+                best.step
+            );
+            stage.checkpoint.params(module, best.step)
+        }
+        _ => Ok(module),
+    }
+}
+
+fn train<M: Module>(
+    stage: &Stage<'_>,
     mut module: M,
+    trainer: &mut Trainer,
+    standing: &mut Standing,
     mut loss: impl FnMut(&M, usize, f64) -> Result<MicroBatch>,
     mut observe: impl FnMut(&M, usize) -> Result<Option<Observation>>,
 ) -> Result<M> {
-    let mut trainer = stage.trainer();
-    if stage.resume && stage.checkpoint.exists() {
-        let moments = stage.device.clone().inner();
-        module = stage.checkpoint.load(module, &mut trainer, &moments)?;
-    }
-    if trainer.step >= stage.steps {
-        return Ok(module);
-    }
-    let mut log = Log::open(stage, trainer.step)?;
+    let mut log = Log::open(stage, trainer.step, standing.seconds)?;
     if trainer.step == 0
         && let Some(observation) = observe(&module, 0)?
     {
         log.before(stage, observation)?;
     }
-    while trainer.step < stage.steps {
-        let (next, report) = step(stage, &mut trainer, module, &mut loss)?;
+    while !stage.over(trainer, standing) {
+        let (next, report) = step(stage, trainer, module, &mut loss)?;
         module = next;
         let done = trainer.step;
         let observation = observe(&module, done)?;
+        let score = observation.as_ref().and_then(|seen| seen.score);
+        let improved = score.is_some_and(|score| standing.measured(done, score));
         log.step(stage, done, &report, observation)?;
-        let interrupted = interrupt::requested() && done < stage.steps;
+        standing.seconds = log.seconds();
+        let over = stage.over(trainer, standing);
+        let interrupted = interrupt::requested() && !over;
         let due = stage.checkpoint_every > 0 && done.is_multiple_of(stage.checkpoint_every);
-        if interrupted || due || done == stage.steps {
-            stage.checkpoint.save(&module, &trainer)?;
+        let keep = stage.keep();
+        if interrupted || due || over || (improved && keep.best) {
+            stage.checkpoint.save(&module, trainer, standing, keep)?;
         }
         if interrupted {
-            return Err(Error::Interrupted {
-                step: done,
-                saved: format!(
-                    "checkpoint in {}; go on with the same command and --resume",
-                    stage.checkpoint.dir.display()
-                ),
-            });
+            return Err(stage.interrupted(done));
         }
     }
-    log.finish();
+    log.finish(stage, trainer.step);
+    if trainer.step < stage.steps {
+        tracing::info!(
+            "{}: stopped after step {} of {}, {} measurements without a better one",
+            stage.label,
+            trainer.step,
+            stage.steps,
+            standing.worse
+        );
+    }
     Ok(module)
 }
 
 /// What happened in one optimiser step.
-struct Done {
-    loss: f64,
-    rows: usize,
-    report: StepReport,
-    fields: Fields,
+pub(super) struct Done {
+    /// Mean loss of its micro-batches.
+    pub loss: f64,
+    /// Rows of all of them.
+    pub rows: usize,
+    /// What the optimiser did.
+    pub report: StepReport,
+    /// What the stage says beside the loss.
+    pub fields: Fields,
 }
 
 fn step<M: Module>(
@@ -204,6 +241,30 @@ impl Stage<'_> {
             .with_rates(self.rates.clone())
     }
 
+    /// Whether there is nothing left to do.
+    fn over(&self, trainer: &Trainer, standing: &Standing) -> bool {
+        trainer.step >= self.steps || standing.lost_patience(self.patience)
+    }
+
+    /// Who may have to go back to the best one needs it kept.
+    fn keep(&self) -> Keep {
+        Keep {
+            best: self.keep.best || self.patience.is_some(),
+            ..self.keep
+        }
+    }
+
+    fn interrupted(&self, step: usize) -> Error {
+        Error::Interrupted {
+            step,
+            saved: format!(
+                "checkpoint in {}; go on with {}",
+                self.checkpoint.dir.display(),
+                interrupt::resume_command()
+            ),
+        }
+    }
+
     /// Adds to an error of the optimiser which value to change.
     fn explain(&self, error: Error) -> Error {
         match error {
@@ -223,75 +284,5 @@ impl Stage<'_> {
     }
 }
 
-/// Progress bar and metrics of one run of the loop.
-struct Log {
-    metrics: MetricsWriter,
-    progress: Progress,
-    since: Instant,
-    rows: usize,
-    loss: f64,
-    message: String,
-}
-
-impl Log {
-    fn open(stage: &Stage<'_>, done: usize) -> Result<Self> {
-        Ok(Self {
-            metrics: MetricsWriter::open(stage.metrics, Some(stage.steps_before + done + 1))?,
-            progress: Progress::new(&stage.label, stage.steps),
-            since: Instant::now(),
-            rows: 0,
-            loss: f64::NAN,
-            message: String::new(),
-        })
-    }
-
-    /// What was seen before the first step.
-    fn before(&mut self, stage: &Stage<'_>, observation: Observation) -> Result<()> {
-        let mut fields = Fields::new();
-        fields.insert("step".into(), stage.steps_before.into());
-        fields.insert("stage".into(), stage.label.as_str().into());
-        fields.extend(observation.fields);
-        self.message = format!(" · {}", observation.message);
-        self.metrics.write(fields)
-    }
-
-    fn step(
-        &mut self,
-        stage: &Stage<'_>,
-        step: usize,
-        done: &Done,
-        observation: Option<Observation>,
-    ) -> Result<()> {
-        self.rows += done.rows;
-        self.loss = done.loss;
-        let rate = self.rows as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
-        let observed = observation.map(|observation| {
-            self.message = format!(" · {}", observation.message);
-            observation.fields
-        });
-        let seen = &self.message;
-        self.progress.set(
-            step,
-            &format!("loss {:.4} · {rate:.0} rows/s{seen}", done.loss),
-        );
-        let every = stage.log_every.max(1);
-        if observed.is_none() && step != 1 && step != stage.steps && !step.is_multiple_of(every) {
-            return Ok(());
-        }
-        let mut fields = Fields::new();
-        fields.insert("step".into(), (stage.steps_before + step).into());
-        fields.insert("stage".into(), stage.label.as_str().into());
-        fields.insert("loss".into(), done.loss.into());
-        fields.insert("lr".into(), done.report.lr.into());
-        fields.insert("grad_norm".into(), done.report.grad_norm.into());
-        fields.insert("rows_per_s".into(), rate.into());
-        fields.extend(done.fields.clone());
-        fields.extend(observed.unwrap_or_default());
-        self.metrics.write(fields)
-    }
-
-    fn finish(mut self) {
-        let message = format!("loss {:.4}{}", self.loss, self.message);
-        self.progress.finish(&message);
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,78 +1,10 @@
-//! Progress on stderr, metrics into `metrics.jsonl`, and the subscriber of the program. What is measured is decided
-//! elsewhere.
+//! How far some work is, on stderr: a bar on a terminal, a plain line now and then elsewhere. It does not know the work.
 
-use std::{
-    fs::{self, File},
-    io::{IsTerminal, Write},
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{
-    error::{Error, Result},
-    files,
-};
-
-/// One line of `metrics.jsonl`.
-pub type Fields = serde_json::Map<String, serde_json::Value>;
-
-/// Appends lines to `metrics.jsonl`, each flushed.
-#[derive(Debug)]
-pub struct MetricsWriter {
-    file: File,
-    path: PathBuf,
-}
-
-impl MetricsWriter {
-    /// Opens `file`, cutting off a half-written last line; with `from_step`, lines whose `step` is at or after it are
-    /// dropped, for the resumed run writes them again.
-    pub fn open(file: &Path, from_step: Option<usize>) -> Result<Self> {
-        let here = |error| Error::io(file, error);
-        if let Some(parent) = file.parent() {
-            fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
-        }
-        let old = match fs::read(file) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => vec![],
-            Err(error) => return Err(here(error)),
-        };
-        let kept = kept_lines(&String::from_utf8_lossy(&old), from_step);
-        if kept.as_bytes() != old {
-            files::write_atomic(file, kept.as_bytes())?;
-        }
-        let open = File::options().append(true).create(true).open(file);
-        Ok(Self {
-            file: open.map_err(here)?,
-            path: file.into(),
-        })
-    }
-
-    /// Writes one object.
-    pub fn write(&mut self, fields: Fields) -> Result<()> {
-        let line = format!("{}\n", serde_json::Value::Object(fields));
-        self.file
-            .write_all(line.as_bytes())
-            .and_then(|()| self.file.flush())
-            .map_err(|error| Error::io(&self.path, error))
-    }
-}
-
-/// Whole lines that are JSON objects and come before `from_step`.
-fn kept_lines(text: &str, from_step: Option<usize>) -> String {
-    let keep = |line: &&str| {
-        let Ok(fields) = serde_json::from_str::<Fields>(line) else {
-            return false;
-        };
-        let step = fields.get("step").and_then(serde_json::Value::as_u64);
-        match (from_step, step) {
-            (Some(from), Some(step)) => step < from as u64,
-            _ => line.ends_with('\n'),
-        }
-    };
-    text.split_inclusive('\n').filter(keep).collect()
-}
+use super::screen;
 
 /// A progress bar with message, rate and time left on a terminal; a plain line now and then elsewhere.
 #[derive(Debug)]
@@ -126,7 +58,7 @@ impl Progress {
 
     fn of(unit: Unit, label: &str, total: usize) -> Self {
         let start = Instant::now();
-        let sink = if std::io::stderr().is_terminal() {
+        let sink = if screen::room().is_some() && !screen::occupied() {
             Sink::Bar(bar(unit, label, total))
         } else {
             Sink::Lines { last: start }
@@ -163,10 +95,29 @@ impl Progress {
                     self.start.elapsed(),
                     message,
                 );
-                say(&line);
+                screen::line(&line);
             }
             Sink::Lines { .. } => {}
         }
+    }
+
+    /// As [`finish`](Self::finish) for work that began at `start` and was shown otherwise.
+    pub(super) fn ended(label: &str, start: Instant) -> Self {
+        Self {
+            label: label.into(),
+            total: 0,
+            start,
+            first: None,
+            position: 0,
+            unit: Unit::Things,
+            sink: Sink::Lines { last: start },
+        }
+    }
+
+    /// Ends it at `position` of `total`, leaving `message`.
+    pub fn finish_at(&mut self, position: usize, total: usize, message: &str) {
+        (self.position, self.total) = (position, total);
+        self.finish(message);
     }
 
     /// Ends it, leaving `message`. Work that was over at once and has nothing to say leaves no line.
@@ -184,9 +135,9 @@ impl Progress {
         match &self.sink {
             Sink::Bar(bar) => {
                 bar.finish_and_clear();
-                say(line.trim_end());
+                screen::line(line.trim_end());
             }
-            Sink::Lines { .. } => say(line.trim_end()),
+            Sink::Lines { .. } => screen::line(line.trim_end()),
         }
     }
 }
@@ -232,74 +183,9 @@ fn line(
     format!("{label} {position}/{total}  {rate}/s, {left:.0} s left  {message}")
 }
 
-/// The one place of the library that writes to stderr.
-fn say(line: &str) {
-    // A closed stderr is no reason to end a run.
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
-}
-
-/// Installs the log subscriber (stderr; `RUST_LOG`, else `debug` of this program when `verbose`, else `info`).
-pub fn init_logging(verbose: bool) {
-    use tracing_subscriber::EnvFilter;
-    let default = if verbose {
-        "info,bioverse=debug"
-    } else {
-        "warn,bioverse=info"
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    // A second call, as tests make, keeps the first subscriber.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .without_time()
-        .with_target(false)
-        .compact()
-        .try_init();
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-
-    fn fields(step: usize) -> Fields {
-        let serde_json::Value::Object(fields) = serde_json::json!({ "step": step, "loss": 0.5 })
-        else {
-            unreachable!()
-        };
-        fields
-    }
-
-    #[test]
-    fn a_resumed_run_writes_each_step_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("run/metrics.jsonl");
-        let mut writer = MetricsWriter::open(&path, None).unwrap();
-        (1..=4).for_each(|step| writer.write(fields(step)).unwrap());
-        fs::write(
-            &path,
-            fs::read_to_string(&path).unwrap() + "{\"step\":5,\"lo",
-        )
-        .unwrap();
-        let mut writer = MetricsWriter::open(&path, Some(3)).unwrap();
-        writer.write(fields(3)).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        let steps: Vec<Fields> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
-        assert_eq!(steps, [fields(1), fields(2), fields(3)]);
-    }
-
-    #[test]
-    fn a_half_written_line_is_cut_off() {
-        assert_eq!(
-            kept_lines("{\"step\":1}\n{\"step\":2}", None),
-            "{\"step\":1}\n"
-        );
-        assert_eq!(kept_lines("{\"a\":1}\n{\"st", Some(9)), "{\"a\":1}\n");
-    }
 
     #[test]
     fn a_line_tells_rate_and_time_left_of_this_run() {
