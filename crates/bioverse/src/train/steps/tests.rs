@@ -18,10 +18,8 @@ struct Toy {
 }
 
 fn toy(device: &Device) -> Toy {
-    let weight = Tensor::<2>::from_floats(
-        [[0.5, -0.2], [0.1, 0.3], [-0.4, 0.6], [0.2, 0.9]],
-        device,
-    );
+    let weight =
+        Tensor::<2>::from_floats([[0.5, -0.2], [0.1, 0.3], [-0.4, 0.6], [0.2, 0.9]], device);
     let bias = Tensor::<1>::zeros([2], device);
     Toy {
         linear: Linear {
