@@ -5,6 +5,7 @@
 //! works on vectors alone.
 
 mod aligner;
+mod autoregressive;
 mod contrast;
 mod diagnose;
 mod dry_run;
@@ -16,6 +17,7 @@ pub mod objective;
 mod pairs;
 mod positives;
 mod raw;
+mod reader;
 pub mod space;
 mod target;
 mod train;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bioverse_core::{Message, Record};
+use bioverse_core::{Example, Message, Record};
 use serde_json::Value;
 
 use crate::config::{DataSection, suggest};
@@ -53,6 +53,15 @@ impl Pairs {
             }
         }
         Ok(pairs)
+    }
+
+    /// The row that a pair was taken from.
+    pub fn example(&self, index: usize, modality: &str) -> Example {
+        Example {
+            messages: self.messages[index].clone(),
+            records: vec![(modality.to_string(), self.records[index].clone())],
+            group: self.groups[index].clone(),
+        }
     }
 
     /// Number of pairs.
@@ -130,7 +139,6 @@ pub fn numbered<T: ToString>(items: &[T]) -> (Vec<usize>, Vec<String>) {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use bioverse_core::Example;
     use serde_json::json;
     use std::path::Path;
 

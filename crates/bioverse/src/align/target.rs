@@ -1,5 +1,7 @@
 //! Everything the loop needs of one modality, computed once: pooled encodings, text vectors, the metric, a fresh projector.
 
+use std::collections::HashMap;
+
 use bioverse_core::{Projector, Record, Registry};
 use bioverse_nn::{CausalLm, Tokenizer};
 use burn::prelude::*;
@@ -7,11 +9,13 @@ use burn::prelude::*;
 use super::negatives::{self, Negatives};
 use super::pairs::{Pairs, numbered};
 use super::positives::{Kinship, classes};
+use super::reader::Reader;
 use super::space::{TextMetric, embed_texts};
-use crate::config::RunConfig;
+use crate::config::{BioSource, Objective, RunConfig};
 use crate::data::EncodedStore;
 use crate::encoders;
 use crate::error::{Error, Result};
+use crate::instructions::{Rows, Rules};
 use crate::train::seed::{mix_name, seeded};
 
 /// What a modality is prepared from.
@@ -32,6 +36,10 @@ pub(super) struct Target {
     pub metric: TextMetric,
     /// Texts that belong to no record.
     pub negatives: Option<Negatives>,
+    /// The frozen LLM, where the objective is what it says.
+    pub llm: Option<CausalLm>,
+    /// The frozen LLM, where its states stand for records.
+    pub reader: Option<Reader>,
     pub train: PairVectors,
     pub held_out: PairVectors,
 }
@@ -45,6 +53,8 @@ pub(super) struct PairVectors {
     pub text_numbers: Vec<usize>,
     /// Equal labels or groups have equal numbers, where `align.positives` asks for them.
     pub classes: Vec<Option<usize>>,
+    /// The pairs as the LLM reads them, where it reads them.
+    pub conversations: Option<Rows>,
     /// `[distinct texts, d]`, in the metric; `None` without pairs.
     pub texts: Option<Tensor<2>>,
 }
@@ -85,8 +95,9 @@ impl Sources<'_> {
         let rows = [train.rows.clone(), held_out.rows.clone()].concat();
         let name_row = |i: usize| rows.get(i).cloned().unwrap_or_default();
         let encoded = EncodedStore::build(&encoder, &projector, &records, &name_row)?;
+        let soft_len = projector.soft_len();
         let unpaired = negatives::read(&config.align, &config.data, &train.texts)?;
-        let raw = self.vectors(train)?;
+        let raw = self.vectors(name, soft_len, train)?;
         let all: Vec<usize> = (0..raw.records.len()).collect();
         // Fitted on the texts as often as they occur: the metric is for the distribution that is trained on.
         let texts = raw
@@ -102,8 +113,13 @@ impl Sources<'_> {
             projector,
             encoded,
             negatives: self.negatives(unpaired, &metric)?,
+            llm: (config.align.objective == Objective::Autoregressive).then(|| self.llm.clone()),
+            reader: match config.align.bio_from {
+                BioSource::HiddenStates => Some(Reader::new(self.llm.clone(), &config.align)?),
+                BioSource::SoftTokens => None,
+            },
             train: measured(raw),
-            held_out: measured(self.vectors(held_out)?),
+            held_out: measured(self.vectors(name, soft_len, held_out)?),
             metric,
         })
     }
@@ -121,7 +137,39 @@ impl Sources<'_> {
         Ok(Some(Negatives::new(metric.apply(vectors), per_step, seed)))
     }
 
-    fn vectors(&self, pairs: Pairs) -> Result<PairVectors> {
+    /// The conversations of pairs, where the LLM reads them: with the answer to predict it, without it for what the LLM
+    /// makes of the record.
+    fn conversations(
+        &self,
+        name: &str,
+        soft_len: usize,
+        pairs: &Pairs,
+    ) -> Result<Option<Rows>> {
+        let align = &self.config.align;
+        let answers = align.objective == Objective::Autoregressive;
+        if !answers && align.bio_from == BioSource::SoftTokens {
+            return Ok(None);
+        }
+        let rules = Rules::new(
+            &self.tokenizer,
+            &self.llm,
+            &self.config.llm.path,
+            HashMap::from([(name.to_string(), soft_len)]),
+            self.config.finetune.max_length,
+            self.config.run.dir.join("bundle"),
+        )?;
+        let mut rows = Rows::none(&rules);
+        for (index, called) in pairs.rows.iter().enumerate() {
+            let example = pairs.example(index, name);
+            match answers {
+                true => rows.add(called.clone(), &example, &rules)?,
+                false => rows.add_question(called.clone(), &example, &rules)?,
+            }
+        }
+        Ok(Some(rows))
+    }
+
+    fn vectors(&self, name: &str, soft_len: usize, pairs: Pairs) -> Result<PairVectors> {
         let (record_numbers, _) = numbered(&pairs.records);
         let (text_numbers, distinct) = numbered(&pairs.texts);
         let texts = match distinct.as_slice() {
@@ -135,6 +183,7 @@ impl Sources<'_> {
         };
         Ok(PairVectors {
             classes: classes(&pairs, self.config.align.positives),
+            conversations: self.conversations(name, soft_len, &pairs)?,
             records: pairs.records,
             record_numbers,
             text_numbers,

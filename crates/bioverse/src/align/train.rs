@@ -6,6 +6,7 @@ use bioverse_core::{Projector, Record};
 use burn::prelude::*;
 
 use super::aligner::Aligner;
+use super::autoregressive::{Teacher, laid_out};
 use super::contrast::Contrast;
 use super::measure;
 use super::target::{PairVectors, Target};
@@ -13,7 +14,7 @@ use crate::config::RunConfig;
 use crate::error::{Error, Result};
 use crate::train::checkpoint::{Checkpoints, Keep};
 use crate::train::seed::mix_name;
-use crate::train::{Stage, steps};
+use crate::train::{Observation, Stage, steps};
 
 /// Aligns the projector of `target`, the `index`-th of this run, and returns it in training mode.
 pub(super) fn projector(
@@ -33,22 +34,46 @@ pub(super) fn projector(
         &metrics,
         &training,
     );
-    let align = &config.align;
-    let contrast = Contrast::new(align, target, stage.seed, device);
-    let aligner = Aligner::new(target.projector.clone(), align, &training);
-    let aligner = steps::run(
-        &stage,
-        aligner,
-        |aligner, n, scale| contrast.micro_batch(aligner, n, scale),
-        |aligner, step| {
-            if step.is_multiple_of(align.eval_every) || step == align.steps {
-                measure::measure(target, &aligner.projector, step, config, device)
-            } else {
-                Ok(None)
-            }
-        },
-    )?;
+    let aligner = Aligner::new(target.projector.clone(), &config.align, &training);
+    let aligner = match &target.llm {
+        None => {
+            let contrast = Contrast::new(&config.align, target, stage.seed, device);
+            steps::run(
+                &stage,
+                aligner,
+                |aligner, n, scale| contrast.micro_batch(aligner, n, scale),
+                |aligner, step| observed(config, target, aligner, step, device),
+            )?
+        }
+        Some(llm) => {
+            let teacher = Teacher::new(llm.clone(), config, target, stage.seed, device)?;
+            steps::run(
+                &stage,
+                aligner,
+                |aligner, n, scale| teacher.micro_batch(aligner, n, scale),
+                |aligner, step| {
+                    let measured = observed(config, target, aligner, step, device)?;
+                    teacher.observe(aligner, config, measured)
+                },
+            )?
+        }
+    };
     Ok(aligner.projector)
+}
+
+/// What is measured at this step, if it is one to measure at.
+fn observed(
+    config: &RunConfig,
+    target: &Target,
+    aligner: &Aligner,
+    step: usize,
+    device: &Device,
+) -> Result<Option<Observation>> {
+    let align = &config.align;
+    match step.is_multiple_of(align.eval_every) || step == align.steps {
+        true => measure::measure(target, &aligner.projector, step, config, device),
+        false => Ok(None),
+    }
 }
 
 /// How the `index`-th projector of this run is trained.
@@ -108,9 +133,18 @@ pub(super) fn bio(
     rows: &[usize],
     device: &Device,
 ) -> Result<Tensor<2>> {
-    let records: Vec<Record> = rows.iter().map(|row| pairs.records[*row].clone()).collect();
-    let pooled = target.encoded.get(&records, device)?;
-    Ok(target.metric.apply(projector.embed(pooled)))
+    let vectors = match &target.reader {
+        Some(reader) => {
+            let conversations = laid_out(&pairs.conversations)?;
+            reader.vectors(projector, &target.encoded, conversations, rows, device)?
+        }
+        None => {
+            let record = |row: &usize| pairs.records[*row].clone();
+            let records: Vec<Record> = rows.iter().map(record).collect();
+            projector.embed(target.encoded.get(&records, device)?)
+        }
+    };
+    Ok(target.metric.apply(vectors))
 }
 
 /// Texts of `rows` in the metric, `[rows, d]`.

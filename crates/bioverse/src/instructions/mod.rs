@@ -141,6 +141,29 @@ impl Rows {
         let known: Vec<&str> = rules.soft_len.keys().map(String::as_str).collect();
         let prompt = prompt_of(rules.tokenizer, example, &known, true)
             .map_err(|error| refuse(error.to_string()))?;
+        self.put(name, prompt, rules, check)
+    }
+
+    /// As [`add`](Self::add) without the last answer, up to where the assistant begins to speak: nothing is learnt from it.
+    pub fn add_question(
+        &mut self,
+        name: String,
+        example: &Example,
+        rules: &Rules<'_>,
+    ) -> Result<()> {
+        let known: Vec<&str> = rules.soft_len.keys().map(String::as_str).collect();
+        let prompt = prompt_of(rules.tokenizer, example, &known, false)
+            .map_err(|error| Error::Input(format!("{name}: {error}")))?;
+        self.put(name, prompt, rules, check_question)
+    }
+
+    fn put(
+        &mut self,
+        name: String,
+        prompt: Prompt,
+        rules: &Rules<'_>,
+        check: fn(&Layout, &Rules<'_>) -> Result<(), String>,
+    ) -> Result<()> {
         for segment in &prompt.segments {
             if let Segment::Text { text, .. } = segment
                 && !self.ids.contains_key(text)
@@ -149,7 +172,7 @@ impl Rows {
             }
         }
         let layout = self.lay_out(std::slice::from_ref(&prompt))?;
-        check(&layout, rules).map_err(refuse)?;
+        check(&layout, rules).map_err(|problem| Error::Input(format!("{name}: {problem}")))?;
         self.lengths.push(layout.width());
         self.prompts.push(prompt);
         self.names.push(name);
@@ -225,8 +248,8 @@ impl Rows {
     }
 }
 
-/// Why the only row of `layout` must not be trained on.
-fn check(layout: &Layout, rules: &Rules<'_>) -> Result<(), String> {
+/// Why the only row of `layout` cannot be read.
+fn check_length(layout: &Layout, rules: &Rules<'_>) -> Result<(), String> {
     let length = layout.width();
     if length > rules.max_length {
         return Err(format!(
@@ -235,6 +258,25 @@ fn check(layout: &Layout, rules: &Rules<'_>) -> Result<(), String> {
             rules.max_length
         ));
     }
+    Ok(())
+}
+
+/// Why the only row of `layout`, a question, cannot stand for its record.
+fn check_question(layout: &Layout, rules: &Rules<'_>) -> Result<(), String> {
+    check_length(layout, rules)?;
+    match layout.groups.is_empty() {
+        true => Err(
+            "mentions its record only in an answer, but `align.bio_from` = \"hidden-states\" reads it in the question; \
+             move the placeholder"
+                .into(),
+        ),
+        false => Ok(()),
+    }
+}
+
+/// Why the only row of `layout` must not be trained on.
+fn check(layout: &Layout, rules: &Rules<'_>) -> Result<(), String> {
+    check_length(layout, rules)?;
     let targets = layout.targets();
     if targets.is_empty() {
         return Err("has no token to learn from; give it an assistant turn with an answer".into());
