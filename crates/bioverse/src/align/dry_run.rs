@@ -1,16 +1,23 @@
 //! What stage 1 would do, without doing it. Trains nothing and writes nothing.
 
 use bioverse_core::Registry;
-use bioverse_nn::Tokenizer;
+use bioverse_nn::{CausalLm, Tokenizer};
 
-use super::{Data, carried, modalities, space, target};
-use crate::config::Resolved;
+use super::pairs::{Pairs, numbered};
+use super::positives::{Kinship, classes};
+use super::{Data, carried, conversations, modalities, negatives, space, target};
+use crate::config::{
+    AlignSection, BioSource, Direction, Objective, Positives, Resolved, RunConfig,
+};
 use crate::data::{
     Screen,
     refusal::{MEND, refusal, shortened, with_step},
 };
 use crate::device;
 use crate::error::{Error, Result};
+use crate::instructions::Rows;
+use crate::train::BatchOrder;
+use crate::train::seed::mix_name;
 use crate::{encoders, hub};
 
 /// Pairs shown of each modality.
@@ -29,17 +36,19 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
     if let Some(missing) = missing {
         return Ok(missing);
     }
-    let llm = hub::locate(&config.llm.path)?.dir;
-    carried(config, &llm)?;
+    let folder = hub::locate(&config.llm.path)?.dir;
+    carried(config, &folder)?;
     let device = device::parse(&config.run.device)?;
-    let tokenizer = Tokenizer::load(&llm)?;
+    let tokenizer = Tokenizer::load(&folder)?;
     let mut text = format!(
-        "stage 1 would train the projectors of {} for {} steps of {} pairs ({} text space), LLM {} and encoders frozen\n",
+        "stage 1 would train the projectors of {} for {} steps of {} pairs ({} text space), LLM {} and encoders frozen\n\
+         objective: {}\n",
         names.join(", "),
         config.align.steps,
         config.align.batch_size,
         space::label(config.align.text_space),
         config.llm.path.display(),
+        objective(&config.align),
     );
     text += &screen.told();
     for (name, (train, held_out)) in names.iter().zip(&data.pairs) {
@@ -58,6 +67,15 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
             held_out.len(),
             encoder.d_hidden(),
         );
+        text += &batch(config, name, train)?;
+        if conversations::wanted(&config.align) {
+            let llm = CausalLm::load(&folder, &device)?;
+            let (models, modality) = ((&llm, &tokenizer), (name.as_str(), projector.soft_len()));
+            let rows = conversations::lay_out(config, models, modality, train)?;
+            text += &shown(&rows, &tokenizer)?;
+            conversations::lay_out(config, models, modality, held_out)?;
+            continue;
+        }
         for index in 0..train.len().min(SHOWN) {
             let count = tokenizer.encode(&train.texts[index])?.len();
             text += &format!(
@@ -67,6 +85,84 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
                 shortened(&train.texts[index])
             );
         }
+    }
+    Ok(text)
+}
+
+/// What would be minimised, in one line.
+fn objective(align: &AlignSection) -> String {
+    let learnt = match align.learn_temperature {
+        true => "learnt from",
+        false => "fixed at",
+    };
+    let temperature = format!("temperature {learnt} {}", align.temperature);
+    let record = match align.bio_from {
+        BioSource::SoftTokens => "",
+        BioSource::HiddenStates => ", records as the LLM's states at their soft tokens",
+    };
+    match (align.objective, align.direction) {
+        (Objective::InfoNce, Direction::Both) => {
+            format!("InfoNCE in both directions, {temperature}{record}")
+        }
+        (Objective::InfoNce, Direction::BioToText) => {
+            format!("InfoNCE from records to texts, {temperature}{record}")
+        }
+        (Objective::Siglip, _) => format!("SigLIP, {temperature}{record}"),
+        (Objective::Autoregressive, _) => {
+            "the frozen LLM predicts the answers; only the projector learns".into()
+        }
+    }
+}
+
+/// How the pairs of the first batch stand to each other, and what they are held against beside one another.
+fn batch(config: &RunConfig, name: &str, train: &Pairs) -> Result<String> {
+    let align = &config.align;
+    if align.objective == Objective::Autoregressive {
+        return Ok(String::new());
+    }
+    let seed = mix_name(config.run.seed, name);
+    let rows = BatchOrder::new(train.len(), align.batch_size, seed).batch(0);
+    let kinship = Kinship {
+        texts: &numbered(&train.texts).0,
+        records: &numbered(&train.records).0,
+        classes: &classes(train, align.positives),
+    };
+    let relations = kinship.relations(&rows, align.positives);
+    let same = match align.positives {
+        Positives::Text | Positives::None => "an equal text or record",
+        Positives::Label => "an equal text, record or label",
+        Positives::Group => "an equal text, record or group",
+    };
+    let mut text = format!("  of the first batch of {}, ", rows.len());
+    text += &match align.positives {
+        Positives::None => format!("{} pairs of pairs with {same} are left out", relations.left_out()),
+        _ => format!("{} pairs of pairs with {same} belong together", relations.together()),
+    };
+    if let Some(size) = align.micro_batch_size {
+        text += &format!("; {size} go through the projector at a time");
+    }
+    if let Some(negatives) = negatives::read(align, &config.data, &train.texts)? {
+        let drawn = align.negatives_per_step.min(negatives.len());
+        text += &format!("; {drawn} of {} other texts are wrong answers too", negatives.len());
+    }
+    Ok(text + "\n")
+}
+
+/// The first rows as the LLM would read them.
+fn shown(rows: &Rows, tokenizer: &Tokenizer) -> Result<String> {
+    let decode = |ids: &[u32]| tokenizer.decode_with_special(ids).unwrap_or_default();
+    let mut text = String::new();
+    for row in 0..rows.len().min(SHOWN) {
+        let layout = rows.layout(&[row])?;
+        let counts = Rows::counts(&layout);
+        text += &format!(
+            "\n{}: {} prompt + {} soft + {} loss tokens\n{}\n",
+            rows.name(row),
+            counts.prompt,
+            counts.soft,
+            counts.loss,
+            layout.describe(0, decode)
+        );
     }
     Ok(text)
 }

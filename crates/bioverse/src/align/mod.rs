@@ -7,6 +7,7 @@
 mod aligner;
 mod autoregressive;
 mod contrast;
+mod conversations;
 mod diagnose;
 mod dry_run;
 mod gradient_cache;

@@ -1,11 +1,10 @@
 //! Everything the loop needs of one modality, computed once: pooled encodings, text vectors, the metric, a fresh projector.
 
-use std::collections::HashMap;
-
 use bioverse_core::{Projector, Record, Registry};
 use bioverse_nn::{CausalLm, Tokenizer};
 use burn::prelude::*;
 
+use super::conversations;
 use super::negatives::{self, Negatives};
 use super::pairs::{Pairs, numbered};
 use super::positives::{Kinship, classes};
@@ -15,7 +14,7 @@ use crate::config::{BioSource, Objective, RunConfig};
 use crate::data::EncodedStore;
 use crate::encoders;
 use crate::error::{Error, Result};
-use crate::instructions::{Rows, Rules};
+use crate::instructions::Rows;
 use crate::train::seed::{mix_name, seeded};
 
 /// What a modality is prepared from.
@@ -137,38 +136,6 @@ impl Sources<'_> {
         Ok(Some(Negatives::new(metric.apply(vectors), per_step, seed)))
     }
 
-    /// The conversations of pairs, where the LLM reads them: with the answer to predict it, without it for what the LLM
-    /// makes of the record.
-    fn conversations(
-        &self,
-        name: &str,
-        soft_len: usize,
-        pairs: &Pairs,
-    ) -> Result<Option<Rows>> {
-        let align = &self.config.align;
-        let answers = align.objective == Objective::Autoregressive;
-        if !answers && align.bio_from == BioSource::SoftTokens {
-            return Ok(None);
-        }
-        let rules = Rules::new(
-            &self.tokenizer,
-            &self.llm,
-            &self.config.llm.path,
-            HashMap::from([(name.to_string(), soft_len)]),
-            self.config.finetune.max_length,
-            self.config.run.dir.join("bundle"),
-        )?;
-        let mut rows = Rows::none(&rules);
-        for (index, called) in pairs.rows.iter().enumerate() {
-            let example = pairs.example(index, name);
-            match answers {
-                true => rows.add(called.clone(), &example, &rules)?,
-                false => rows.add_question(called.clone(), &example, &rules)?,
-            }
-        }
-        Ok(Some(rows))
-    }
-
     fn vectors(&self, name: &str, soft_len: usize, pairs: Pairs) -> Result<PairVectors> {
         let (record_numbers, _) = numbered(&pairs.records);
         let (text_numbers, distinct) = numbered(&pairs.texts);
@@ -183,7 +150,14 @@ impl Sources<'_> {
         };
         Ok(PairVectors {
             classes: classes(&pairs, self.config.align.positives),
-            conversations: self.conversations(name, soft_len, &pairs)?,
+            conversations: match conversations::wanted(&self.config.align) {
+                true => {
+                    let models = (&self.llm, &self.tokenizer);
+                    let modality = (name, soft_len);
+                    Some(conversations::lay_out(self.config, models, modality, &pairs)?)
+                }
+                false => None,
+            },
             records: pairs.records,
             record_numbers,
             text_numbers,
