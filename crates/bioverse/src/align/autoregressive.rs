@@ -69,7 +69,9 @@ impl<'a> Teacher<'a> {
             return Ok(None);
         };
         let loss = self.held_out_loss(&aligner.projector.valid())?;
-        observation.fields.insert("held_out_loss".into(), loss.into());
+        observation
+            .fields
+            .insert("held_out_loss".into(), loss.into());
         observation.message = format!("held-out loss {loss:.4} · {}", observation.message);
         if matches!(config.align.early_stopping.as_deref(), None | Some("loss")) {
             observation.score = Some(-loss);
@@ -122,6 +124,7 @@ pub(super) fn soft_tokens(
 
 /// Conversations that an objective asked for.
 pub(super) fn laid_out(rows: &Option<Rows>) -> Result<&Rows> {
-    rows.as_ref()
-        .ok_or_else(|| Error::Run("the pairs were not laid out; this is an error of bioverse".into()))
+    rows.as_ref().ok_or_else(|| {
+        Error::Run("the pairs were not laid out; this is an error of bioverse".into())
+    })
 }

@@ -135,15 +135,24 @@ fn batch(config: &RunConfig, name: &str, train: &Pairs) -> Result<String> {
     };
     let mut text = format!("  of the first batch of {}, ", rows.len());
     text += &match align.positives {
-        Positives::None => format!("{} pairs of pairs with {same} are left out", relations.left_out()),
-        _ => format!("{} pairs of pairs with {same} belong together", relations.together()),
+        Positives::None => format!(
+            "{} pairs of pairs with {same} are left out",
+            relations.left_out()
+        ),
+        _ => format!(
+            "{} pairs of pairs with {same} belong together",
+            relations.together()
+        ),
     };
     if let Some(size) = align.micro_batch_size {
         text += &format!("; {size} go through the projector at a time");
     }
     if let Some(negatives) = negatives::read(align, &config.data, &train.texts)? {
         let drawn = align.negatives_per_step.min(negatives.len());
-        text += &format!("; {drawn} of {} other texts are wrong answers too", negatives.len());
+        text += &format!(
+            "; {drawn} of {} other texts are wrong answers too",
+            negatives.len()
+        );
     }
     Ok(text + "\n")
 }

@@ -4,13 +4,13 @@
 //! Records go through their encoder once and texts through the embedding table once, then both are dropped, and the loop
 //! works on vectors alone.
 
-mod aligner;
+pub mod aligner;
 mod autoregressive;
 mod contrast;
 mod conversations;
 mod diagnose;
 mod dry_run;
-mod gradient_cache;
+pub mod gradient_cache;
 mod maps;
 mod measure;
 mod negatives;
@@ -21,6 +21,8 @@ mod raw;
 mod reader;
 pub mod space;
 mod target;
+#[cfg(test)]
+mod tests;
 mod train;
 mod whiten;
 

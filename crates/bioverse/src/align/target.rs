@@ -154,7 +154,12 @@ impl Sources<'_> {
                 true => {
                     let models = (&self.llm, &self.tokenizer);
                     let modality = (name, soft_len);
-                    Some(conversations::lay_out(self.config, models, modality, &pairs)?)
+                    Some(conversations::lay_out(
+                        self.config,
+                        models,
+                        modality,
+                        &pairs,
+                    )?)
                 }
                 false => None,
             },
