@@ -35,8 +35,8 @@ use burn::module::Module;
 
 use crate::bundle::{Bundle, Contents, Identities};
 use crate::config::{Resolved, RunConfig};
-use crate::data::Screen;
-use crate::data::read::{Split, read_split_into};
+use crate::data::split::report::SplitReport;
+use crate::data::{Screen, read_sides};
 use crate::error::{Error, Result};
 use crate::train::checkpoint::Checkpoints;
 use crate::{device, files, hub, interrupt};
@@ -63,6 +63,9 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     let data = Data::read(&resolved.config, &names, &mut screen)?;
     screen.finish()?;
     data.check(&resolved.config, &names)?;
+    if let Some(report) = &data.report {
+        report.tell(&resolved.config.run.dir)?;
+    }
     let config = &hub::fetch(&resolved.config)?;
     let llm = hub::locate(&config.llm.path)?.dir;
     let carried = carried(config, &llm)?;
@@ -159,18 +162,18 @@ fn modalities(config: &RunConfig) -> Result<Vec<String>> {
 /// Training and held-out pairs, by modality.
 struct Data {
     pairs: Vec<(Pairs, Pairs)>,
+    /// What stands on both sides, where something is held out.
+    report: Option<SplitReport>,
 }
 
 impl Data {
     fn read(config: &RunConfig, names: &[String], screen: &mut Screen) -> Result<Self> {
         let data = &config.data;
         let known: Vec<&str> = config.modality.keys().map(String::as_str).collect();
-        let train = read_split_into(data, Split::Train, &known, screen)?;
-        let held_out = if data.holds_out() {
-            read_split_into(data, Split::Eval, &known, screen)?
-        } else {
-            vec![]
-        };
+        let sides = read_sides(data, &known, screen)?;
+        let report = data
+            .holds_out()
+            .then(|| SplitReport::of(&sides, data, screen.registry()));
         let files: Vec<String> = data
             .sources()
             .iter()
@@ -178,14 +181,14 @@ impl Data {
             .collect();
         let mut pairs = vec![];
         for name in names {
-            let train = Pairs::of(&train, name, data)?;
+            let train = Pairs::of(&sides.train, name, data)?;
             train.check(name, &files.join(", "))?;
             positives::check(&train, name, config.align.positives)?;
-            let mut held_out = Pairs::of(&held_out, name, data)?;
+            let mut held_out = Pairs::of(&sides.held_out, name, data)?;
             held_out.truncate(config.align.eval_pairs);
             pairs.push((train, held_out));
         }
-        Ok(Self { pairs })
+        Ok(Self { pairs, report })
     }
 
     /// Whether what the configuration asks of held-out pairs can be had.

@@ -10,8 +10,11 @@ pub mod rejected;
 pub(crate) mod rows;
 pub mod screen;
 pub(crate) mod shape;
+pub mod split;
 
 pub use encoded::EncodedStore;
-pub use read::{Row, Split, read_examples, read_rows, read_rows_with, read_split};
+pub use read::{
+    Row, Sides, Split, read_examples, read_rows, read_rows_with, read_sides, read_split,
+};
 pub use rejected::Rejected;
 pub use screen::Screen;

@@ -4,15 +4,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use bioverse_core::Example;
+use bioverse_core::{Example, Registry};
 
 pub use super::rows::{read_rows, read_rows_with};
 use super::{
     Screen,
     rows::{Object, next_row, no_rows, row_error},
     shape::Shape,
+    split,
 };
 use crate::{
     config::DataSection,
@@ -50,21 +51,51 @@ impl Row {
     }
 }
 
+/// Both sides of a split.
+#[derive(Debug, Default)]
+pub struct Sides {
+    /// Rows to learn from.
+    pub train: Vec<Row>,
+    /// Rows to measure on; none where nothing is held out.
+    pub held_out: Vec<Row>,
+    /// Of each training row, the number of the group that `data.split_by` kept together.
+    pub train_groups: Vec<Option<usize>>,
+    /// Of each held-out row.
+    pub held_out_groups: Vec<Option<usize>>,
+}
+
+impl Sides {
+    fn put(&mut self, split: Split, row: Row, group: Option<usize>) {
+        let (rows, groups) = match split {
+            Split::Train => (&mut self.train, &mut self.train_groups),
+            Split::Eval => (&mut self.held_out, &mut self.held_out_groups),
+        };
+        rows.push(row);
+        groups.push(group);
+    }
+}
+
 /// [`read_split`], examples only.
 pub fn read_examples(
     data: &DataSection,
     split: Split,
     modalities: &[&str],
+    registry: &Registry,
 ) -> Result<Vec<Example>> {
-    let rows = read_split(data, split, modalities)?;
+    let rows = read_split(data, split, modalities, registry)?;
     Ok(rows.into_iter().map(|row| row.example).collect())
 }
 
 /// Reads the rows of one side. `modalities` are the configured modality names (the default for plain pairs is the only
 /// one). Every row is checked (placeholders against records); an error names file and row; an empty result is an error.
 /// With `data.skip_bad`, bad rows are left out and their number is logged.
-pub fn read_split(data: &DataSection, split: Split, modalities: &[&str]) -> Result<Vec<Row>> {
-    let mut screen = Screen::default();
+pub fn read_split(
+    data: &DataSection,
+    split: Split,
+    modalities: &[&str],
+    registry: &Registry,
+) -> Result<Vec<Row>> {
+    let mut screen = Screen::knowing(registry);
     let rows = read_split_into(data, split, modalities, &mut screen)?;
     screen.finish()?;
     Ok(rows)
@@ -80,18 +111,86 @@ pub fn read_split_into(
     modalities: &[&str],
     screen: &mut Screen,
 ) -> Result<Vec<Row>> {
+    let sides = read_some(data, &[split], modalities, screen)?;
+    Ok(match split {
+        Split::Train => sides.train,
+        Split::Eval => sides.held_out,
+    })
+}
+
+/// Both sides, each file that is divided here read once; see [`read_split_into`].
+pub fn read_sides(data: &DataSection, modalities: &[&str], screen: &mut Screen) -> Result<Sides> {
+    match data.holds_out() {
+        true => read_some(data, &[Split::Train, Split::Eval], modalities, screen),
+        false => read_some(data, &[Split::Train], modalities, screen),
+    }
+}
+
+/// The sides asked for.
+fn read_some(
+    data: &DataSection,
+    wanted: &[Split],
+    modalities: &[&str],
+    screen: &mut Screen,
+) -> Result<Sides> {
     let sources: Vec<DataSection> = data.sources().into_iter().map(|(data, _)| data).collect();
-    if split == Split::Eval && !sources.iter().any(DataSection::holds_out) {
+    if wanted.contains(&Split::Eval) && !sources.iter().any(DataSection::holds_out) {
         return Err(nothing_held_out());
     }
+    let mut drawn = drawn(&sources, modalities, screen)?;
+    let mut sides = Sides::default();
+    for split in wanted {
+        for (index, source) in sources.iter().enumerate() {
+            if source.split_by.is_some() {
+                let limit = source.limit.unwrap_or(usize::MAX);
+                let rows = drawn.remove(&(index, *split == Split::Eval));
+                for (row, group) in rows.into_iter().flatten().take(limit) {
+                    sides.put(*split, row, Some(group));
+                }
+            } else if *split == Split::Train
+                || (source.holds_out() && !again(source, &sources[..index]))
+            {
+                for row in read_source(index, source, *split, modalities, screen)? {
+                    sides.put(*split, row, None);
+                }
+            }
+        }
+    }
+    Ok(sides)
+}
+
+/// Rows with the numbers of their groups, by source and whether they are held out.
+type DrawnRows = BTreeMap<(usize, bool), Vec<(Row, usize)>>;
+
+/// The rows of all sources with `data.split_by`, divided. They are drawn together: what is alike in two sources stays
+/// together.
+fn drawn(sources: &[DataSection], modalities: &[&str], screen: &mut Screen) -> Result<DrawnRows> {
     let mut rows = vec![];
     for (index, source) in sources.iter().enumerate() {
-        if split == Split::Eval && (!source.holds_out() || again(source, &sources[..index])) {
-            continue;
+        if source.split_by.is_some() {
+            let whole = DataSection {
+                limit: None,
+                ..source.clone()
+            };
+            rows.extend(read_source(
+                index,
+                &whole,
+                Split::Train,
+                modalities,
+                screen,
+            )?);
         }
-        rows.extend(read_source(index, source, split, modalities, screen)?);
     }
-    Ok(rows)
+    let mut divided = DrawnRows::new();
+    if rows.is_empty() {
+        return Ok(divided);
+    }
+    let drawn = split::draw(&rows, sources, screen.registry())?;
+    for ((row, held_out), group) in rows.into_iter().zip(drawn.held_out).zip(drawn.group) {
+        let side = divided.entry((row.source, held_out)).or_default();
+        side.push((row, group));
+    }
+    Ok(divided)
 }
 
 /// Whether an earlier source reads the same file to measure on in the same way.

@@ -13,11 +13,21 @@ use crate::{config::RunConfig, device, encoders, error::Result};
 /// Encoders to ask about records, and the file of those rejected.
 #[derive(Default)]
 pub struct Screen {
+    registry: Registry,
     encoders: BTreeMap<String, Encoder>,
     rejected: Rejected,
 }
 
 impl Screen {
+    /// For rows that are only read: encoders are not asked, bad rows are only counted. `registry` knows what records are
+    /// made of.
+    pub fn knowing(registry: &Registry) -> Self {
+        Self {
+            registry: registry.clone(),
+            ..Self::default()
+        }
+    }
+
     /// For a run: with `data.skip_bad`, bad rows go to `<run.dir>/rejected.jsonl`, and the encoders of `modalities` (name and
     /// table) are asked about records. Without it, the first bad row ends the run, and nothing is loaded.
     pub fn of(
@@ -39,7 +49,7 @@ impl Screen {
         modalities: impl Iterator<Item = (String, Table)>,
     ) -> Result<Self> {
         if !config.data.skip_bad {
-            return Ok(Self::default());
+            return Ok(Self::knowing(registry));
         }
         let device = device::parse(&config.run.device)?;
         let load = |(name, table): (String, Table)| {
@@ -47,9 +57,15 @@ impl Screen {
             Ok((name, encoder))
         };
         Ok(Self {
+            registry: registry.clone(),
             encoders: modalities.map(load).collect::<Result<_>>()?,
             rejected: Rejected::counted(),
         })
+    }
+
+    /// The modalities of this program.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The rows rejected so far.

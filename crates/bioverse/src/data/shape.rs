@@ -229,7 +229,7 @@ fn field<'r>(row: &'r Object, key: &str, name: &str) -> Result<&'r Value, String
 }
 
 /// A value as it reads; strings without their quotes, nothing for null.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),

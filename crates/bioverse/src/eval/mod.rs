@@ -87,12 +87,13 @@ pub fn run(request: &Request, registry: &Registry, device: &Device) -> Result<Re
     let session = Session::open(&request.bundle, registry, device)?;
     if let Some(sides) = &plan.pairs {
         for modality in plan.modalities(request, &sides.eval)? {
-            let outcome = run_retrieval(&session, &plan, sides, &modality, request.limit)?;
+            let outcome =
+                run_retrieval(&session, &plan, sides, &modality, request.limit, registry)?;
             report.retrieval.insert(modality, outcome);
         }
     }
     if let Some(sides) = &plan.instructions {
-        report.answers = Some(run_answers(&session, &plan, sides, request)?);
+        report.answers = Some(run_answers(&session, &plan, sides, request, registry)?);
     }
     Ok(report)
 }
@@ -103,9 +104,10 @@ fn run_retrieval(
     sides: &Sides,
     modality: &str,
     limit: Option<usize>,
+    registry: &Registry,
 ) -> Result<retrieval::Outcome> {
     let names = plan.names();
-    let mut eval = rows::load_pairs(&sides.eval, Split::Eval, modality, &names)?;
+    let mut eval = rows::load_pairs(&sides.eval, Split::Eval, modality, &names, registry)?;
     eval.truncate(limit.unwrap_or(usize::MAX));
     let train = sides.train.as_ref().ok_or_else(|| {
         Error::Input(format!(
@@ -113,7 +115,7 @@ fn run_retrieval(
             sides.eval.train.display()
         ))
     })?;
-    let train = rows::load_pairs(train, Split::Train, modality, &names)?;
+    let train = rows::load_pairs(train, Split::Train, modality, &names, registry)?;
     info!(
         modality,
         eval = eval.len(),
@@ -128,12 +130,13 @@ fn run_answers(
     plan: &Plan,
     sides: &Sides,
     request: &Request,
+    registry: &Registry,
 ) -> Result<answers::Outcome> {
     let names = plan.names();
-    let mut eval = rows::load(&sides.eval, Split::Eval, &names)?;
+    let mut eval = rows::load(&sides.eval, Split::Eval, &names, registry)?;
     eval.truncate(request.limit.unwrap_or(usize::MAX));
     let train = match &sides.train {
-        Some(data) => rows::load(data, Split::Train, &names)?,
+        Some(data) => rows::load(data, Split::Train, &names, registry)?,
         None => vec![],
     };
     info!(eval = eval.len(), train = train.len(), "answers");

@@ -1,7 +1,7 @@
 //! Rows to measure on, with the names they carry in their file. Which rows belong to a side of the split is decided by
 //! [`data::read`](crate::data::read) alone.
 
-use bioverse_core::{Example, Record};
+use bioverse_core::{Example, Record, Registry};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -39,8 +39,13 @@ pub struct Pair {
 }
 
 /// The rows of one side of the split.
-pub fn load(data: &DataSection, split: Split, modalities: &[&str]) -> Result<Vec<Row>> {
-    let rows = read::read_split(data, split, modalities)?;
+pub fn load(
+    data: &DataSection,
+    split: Split,
+    modalities: &[&str],
+    registry: &Registry,
+) -> Result<Vec<Row>> {
+    let rows = read::read_split(data, split, modalities, registry)?;
     let named = rows.into_iter().map(|row| Row {
         id: id_of(row.number, &row.extra),
         kind: kind_of(&row.extra),
@@ -55,8 +60,9 @@ pub fn load_pairs(
     split: Split,
     modality: &str,
     modalities: &[&str],
+    registry: &Registry,
 ) -> Result<Vec<Pair>> {
-    let rows = load(data, split, modalities)?;
+    let rows = load(data, split, modalities, registry)?;
     let pairs: Vec<Pair> = rows
         .into_iter()
         .filter_map(|row| pair_of(row, modality))
@@ -137,7 +143,7 @@ mod tests {
             )
         };
         std::fs::write(&file, [row("a", "train"), row("b", "test")].join("\n")).unwrap();
-        let rows = load(&data(&file), Split::Eval, &["molecule"]).unwrap();
+        let rows = load(&data(&file), Split::Eval, &["molecule"], &Registry::new()).unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!(
             (rows[0].kind.as_str(), &rows[0].example.answer()),
@@ -158,7 +164,14 @@ mod tests {
             text_field: Some("text".into()),
             ..data(&file)
         };
-        let pairs = load_pairs(&data, Split::Eval, "molecule", &["molecule"]).unwrap();
+        let pairs = load_pairs(
+            &data,
+            Split::Eval,
+            "molecule",
+            &["molecule"],
+            &Registry::new(),
+        )
+        .unwrap();
         let ids: Vec<&str> = pairs.iter().map(|pair| pair.id.as_str()).collect();
         assert_eq!(ids, ["a", "b"]);
         assert_eq!(

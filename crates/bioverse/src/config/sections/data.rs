@@ -150,6 +150,8 @@ pub struct DataSection {
     pub split_by: Option<String>,
     /// Share of the rows that `split_by` holds out.
     pub split_fraction: f64,
+    /// Another number draws another held-out side. Not `run.seed`: runs that differ in that are measured on the same rows.
+    pub split_seed: u64,
     /// Likeness (Jaccard index, 0 to 1) from which `cluster` keeps two records together.
     pub cluster_similarity: f64,
     /// Likeness from which the split report counts two records on both sides as near-duplicates.
@@ -192,6 +194,7 @@ impl Default for DataSection {
             label_field: None,
             split_by: None,
             split_fraction: 0.1,
+            split_seed: 0,
             cluster_similarity: 0.4,
             duplicate_similarity: 0.9,
             mixture: vec![],

@@ -21,7 +21,7 @@ fn read_as(name: &str, text: &str, mut data: DataSection, split: Split) -> Resul
     data.train = dir.path().join(name);
     data.eval = data.eval.map(|_| data.train.clone());
     std::fs::write(&data.train, text).unwrap();
-    read_split(&data, split, &["molecule"])
+    read_split(&data, split, &["molecule"], &Registry::new())
 }
 
 fn numbers(rows: &[Row]) -> Vec<usize> {
@@ -185,7 +185,13 @@ fn what_is_wrong_is_said_with_file_row_and_next_step() {
 
 #[test]
 fn measuring_needs_rows_to_measure_on() {
-    let error = read_split(&section(|_| ()), Split::Eval, &["molecule"]).unwrap_err();
+    let error = read_split(
+        &section(|_| ()),
+        Split::Eval,
+        &["molecule"],
+        &Registry::new(),
+    )
+    .unwrap_err();
     assert!(
         error.to_string().contains("`data.eval`")
             && error.to_string().contains("`data.split_field`")
@@ -338,7 +344,13 @@ fn mixture(edit: impl FnOnce(&mut Vec<toml::Table>)) -> (tempfile::TempDir, Data
 #[test]
 fn sources_of_a_mixture_are_read_with_their_own_fields() {
     let (_dir, data) = mixture(|_| ());
-    let rows = read_split(&data, Split::Train, &["molecule", "protein"]).unwrap();
+    let rows = read_split(
+        &data,
+        Split::Train,
+        &["molecule", "protein"],
+        &Registry::new(),
+    )
+    .unwrap();
     let seen: Vec<(usize, usize, &str, String)> = rows
         .iter()
         .map(|row| {
@@ -363,7 +375,13 @@ fn sources_of_a_mixture_are_read_with_their_own_fields() {
         "{}",
         rows[3].name()
     );
-    let held_out = read_split(&data, Split::Eval, &["molecule", "protein"]).unwrap();
+    let held_out = read_split(
+        &data,
+        Split::Eval,
+        &["molecule", "protein"],
+        &Registry::new(),
+    )
+    .unwrap();
     assert_eq!(
         numbers(&held_out),
         [2],
@@ -384,11 +402,11 @@ fn a_shared_file_to_measure_on_is_read_once() {
         sources.push(own);
     });
     data.eval = Some(dir.path().join("a.csv"));
-    let eval = read_split(&data, Split::Eval, &["molecule"]).unwrap();
+    let eval = read_split(&data, Split::Eval, &["molecule"], &Registry::new()).unwrap();
     assert_eq!(numbers(&eval), [1, 2, 3]);
     data.mixture[2].eval = Some(dir.path().join("other.csv"));
     std::fs::write(dir.path().join("other.csv"), PAIRS).unwrap();
-    let eval = read_split(&data, Split::Eval, &["molecule"]).unwrap();
+    let eval = read_split(&data, Split::Eval, &["molecule"], &Registry::new()).unwrap();
     assert_eq!(numbers(&eval), [1, 2, 3, 1, 2, 3]);
     assert_eq!(eval[3].source, 2);
 }
@@ -398,7 +416,13 @@ fn what_is_wrong_in_a_mixture_names_the_right_file() {
     let (_dir, data) = mixture(|sources| {
         sources[1].insert("input_field".into(), "sequence".into());
     });
-    let error = read_split(&data, Split::Train, &["molecule", "protein"]).unwrap_err();
+    let error = read_split(
+        &data,
+        Split::Train,
+        &["molecule", "protein"],
+        &Registry::new(),
+    )
+    .unwrap_err();
     let error = error.to_string();
     assert!(
         error.contains("b.jsonl row 1: there is no field `sequence`"),
