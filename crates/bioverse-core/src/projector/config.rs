@@ -1,6 +1,7 @@
 //! Hyper-parameters of a projector and its fresh parameters. Where the table was written is unknown here.
 
 use burn::{
+    module::Param,
     nn::{DropoutConfig, Initializer, LayerNormConfig, LinearConfig},
     prelude::*,
 };
@@ -143,15 +144,11 @@ impl ProjectorConfig {
             .iter()
             .filter(|_| regularised)
             .map(|&width| LayerNormConfig::new(width).init(device));
-        let normal = Initializer::Normal {
-            mean: 0.0,
-            std: 0.02,
-        };
         Projector {
             layers,
             norms: norms.collect(),
             dropout: DropoutConfig::new(if regularised { self.dropout } else { 0.0 }).init(),
-            task_token: self.task_token.then(|| normal.init([d_model], device)),
+            task_token: self.task_token.then(|| fresh_task_token(d_model, device)),
             config: self.clone(),
             d_hidden,
             d_model,
@@ -166,4 +163,13 @@ impl ProjectorConfig {
         };
         [&[d_hidden], inner, &[d_model]].concat()
     }
+}
+
+/// Normal at the scale of an LLM's input embeddings.
+pub(super) fn fresh_task_token(d_model: usize, device: &Device) -> Param<Tensor<1>> {
+    let normal = Initializer::Normal {
+        mean: 0.0,
+        std: 0.02,
+    };
+    normal.init([d_model], device)
 }

@@ -4,6 +4,7 @@
 mod config;
 mod params;
 mod pool;
+mod task_token;
 #[cfg(test)]
 mod tests;
 
