@@ -114,10 +114,51 @@ impl Bioverse {
         encoded: &BTreeMap<String, EncodedStore>,
         device: &Device,
     ) -> Result<Tensor<1>> {
-        let embeds = self.inputs_embeds(layout, encoded, device)?;
-        let mask = layout.attention_mask(&device.clone().inner());
-        let hidden = self.llm.forward(embeds, mask, None);
+        let hidden = self.hidden(layout, encoded, device)?;
         self.target_loss(hidden, &layout.targets())
+    }
+
+    /// The LLM's last hidden states. Prompts that share a row do not see each other.
+    ///
+    /// # Shapes
+    /// B rows of width T → `[B, T, d_model]`
+    fn hidden(
+        &self,
+        layout: &Layout,
+        encoded: &BTreeMap<String, EncodedStore>,
+        device: &Device,
+    ) -> Result<Tensor<3>> {
+        let embeds = self.inputs_embeds(layout, encoded, device)?;
+        let plain = device.clone().inner();
+        Ok(match layout.is_packed() {
+            true => self.llm.forward_packed(embeds, layout.segments(&plain)),
+            false => {
+                let mask = layout.attention_mask(&plain);
+                self.llm.forward(embeds, mask, None)
+            }
+        })
+    }
+
+    /// Every target of the layout with its loss, in the order of [`Layout::targets`]; for measuring, outside any graph.
+    pub fn scores(
+        &self,
+        layout: &Layout,
+        encoded: &BTreeMap<String, EncodedStore>,
+        device: &Device,
+    ) -> Result<Vec<Score>> {
+        let hidden = self.hidden(layout, encoded, device)?.inner();
+        let mut scores = vec![];
+        for targets in layout.targets().chunks(LOGITS) {
+            let log_probabilities = self.log_probabilities(hidden.clone(), targets);
+            let said = log_probabilities.clone().argmax(1).into_data();
+            let losses = at(log_probabilities, targets).neg().into_data();
+            let said = said.iter::<i64>().zip(targets);
+            scores.extend(losses.iter::<f64>().zip(said).map(|(loss, (said, (_, id)))| Score {
+                loss,
+                right: said == i64::from(*id),
+            }));
+        }
+        Ok(scores)
     }
 
     /// Mean over `targets`, given as `(row * T + position, id)`, of the cross-entropy of the token at a position given
@@ -126,26 +167,51 @@ impl Bioverse {
     /// # Shapes
     /// `hidden [B, T, d_model]` → `[1]`
     pub fn target_loss(&self, hidden: Tensor<3>, targets: &[(usize, u32)]) -> Result<Tensor<1>> {
-        let [batch, width, d_model] = hidden.dims();
-        let count = targets.len();
-        if count == 0 {
+        if targets.is_empty() {
             return Err(Error::Run(
                 "a batch has no training target; every row needs an answer".into(),
             ));
         }
-        let device = hidden.device();
-        let column = |values: Vec<i64>| {
-            Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &device)
-        };
+        let log_probabilities = self.log_probabilities(hidden, targets);
+        Ok(at(log_probabilities, targets).mean().neg())
+    }
+
+    /// What the LLM expects at each of n targets.
+    ///
+    /// # Shapes
+    /// `hidden [B, T, d_model]` → `[n, vocab_size]`
+    fn log_probabilities(&self, hidden: Tensor<3>, targets: &[(usize, u32)]) -> Tensor<2> {
+        let [batch, width, d_model] = hidden.dims();
         // The token at a position is predicted by the state one before it.
-        let states = column(targets.iter().map(|(at, _)| *at as i64 - 1).collect());
-        let ids = column(targets.iter().map(|(_, id)| i64::from(*id)).collect());
+        let states = targets.iter().map(|(position, _)| *position as i64 - 1);
+        let states = column(states, &hidden.device());
         let states = hidden.reshape([batch * width, d_model]).select(0, states);
         let logits = self.llm.logits(states.unsqueeze_dim(0)).squeeze_dim(0);
-        let log_probabilities = log_softmax::<2>(logits, 1);
-        Ok(log_probabilities
-            .gather(1, ids.unsqueeze_dim(1))
-            .mean()
-            .neg())
+        log_softmax(logits, 1)
     }
+}
+
+/// One target, measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Cross-entropy.
+    pub loss: f64,
+    /// Whether it is the most probable token.
+    pub right: bool,
+}
+
+/// Targets whose logits are held at once while measuring.
+const LOGITS: usize = 512;
+
+/// The entries of the targets' ids, `[n, vocab_size] → [n, 1]`.
+fn at(log_probabilities: Tensor<2>, targets: &[(usize, u32)]) -> Tensor<2> {
+    let ids = targets.iter().map(|(_, id)| i64::from(*id));
+    let ids = column(ids, &log_probabilities.device());
+    log_probabilities.gather(1, ids.unsqueeze_dim(1))
+}
+
+fn column(values: impl Iterator<Item = i64>, device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i64> = values.collect();
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
 }

@@ -3,12 +3,13 @@
 
 use std::path::PathBuf;
 
-use bioverse_core::Registry;
+use bioverse_core::{Projector, Registry};
 use bioverse_nn::{CausalLm, LoraConfig};
 use burn::prelude::*;
 
+use super::rates::{LORA, PROJECTORS, TASK_TOKENS};
 use crate::bundle::{Bundle, Identity};
-use crate::config::{FinetuneSection, RunConfig};
+use crate::config::{Dtype, FinetuneSection, RunConfig};
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::model::Bioverse;
@@ -18,28 +19,30 @@ use crate::train::seed::{mix_name, seeded};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trainable {
     pub projectors: bool,
+    pub task_tokens: bool,
     pub lora: bool,
 }
 
 impl Trainable {
+    /// The sets that the configuration names; values that only concern other sets are refused.
     pub fn of(config: &FinetuneSection) -> Result<Self> {
-        let names = &config.trainable;
-        let known = ["projectors", "lora"];
-        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-            return Err(Error::Input(format!(
-                "finetune.trainable names `{name}`; use `projectors`, `lora` or both"
-            )));
+        let has = |set: &str| config.trainable.iter().any(|name| name == set);
+        let idle = [
+            ("lr_projectors", config.lr_projectors.is_some(), PROJECTORS),
+            ("lr_task_tokens", config.lr_task_tokens.is_some(), TASK_TOKENS),
+            ("lr_lora", config.lr_lora.is_some(), LORA),
+            ("layer_decay", config.layer_decay != 1.0, LORA),
+        ];
+        match idle.into_iter().find(|(_, set, of)| *set && !has(of)) {
+            Some((key, _, of)) => Err(Error::Input(format!(
+                "`finetune.{key}` is set, but `finetune.trainable` does not name `{of}`; add it there, or leave the key out"
+            ))),
+            None => Ok(Self {
+                projectors: has(PROJECTORS),
+                task_tokens: has(TASK_TOKENS),
+                lora: has(LORA),
+            }),
         }
-        if names.is_empty() {
-            return Err(Error::Input(
-                "finetune.trainable is empty, so nothing would learn; use `projectors`, `lora` or both".into(),
-            ));
-        }
-        let has = |name: &str| names.iter().any(|other| other == name);
-        Ok(Self {
-            projectors: has("projectors"),
-            lora: has("lora"),
-        })
     }
 }
 
@@ -109,7 +112,10 @@ impl Start {
         let place = |learns: bool| if learns { &training } else { device };
         let llm = CausalLm::load(&self.llm, device)?;
         let (llm, lora) = match (self.adapter()?, trainable.lora) {
-            (Some((dir, lora)), learns) => (llm.load_adapter(&dir, place(learns))?, Some(lora)),
+            (Some((dir, lora)), learns) => {
+                self.warn_of_another_adapter(&lora, learns);
+                (llm.load_adapter(&dir, place(learns))?, Some(lora))
+            }
             (None, true) => {
                 let lora = self.config.finetune.lora.clone();
                 let seed = mix_name(self.config.run.seed, "lora");
@@ -118,8 +124,43 @@ impl Start {
             }
             (None, false) => (llm, None),
         };
-        let projectors = self.bundle.space(place(trainable.projectors))?;
-        Ok((Bioverse::new(llm, projectors.into_projectors()), lora))
+        let llm = match self.config.finetune.dtype {
+            Dtype::F32 => llm,
+            Dtype::Bf16 => {
+                half(&self.config.run.device, trainable, lora.as_ref())?;
+                llm.into_bf16()
+            }
+        };
+        let projectors = self.projectors(trainable, device)?;
+        Ok((Bioverse::new(llm, projectors), lora))
+    }
+
+    /// Layers and task tokens, each where it learns or stands still. A projector without a task token gets a fresh one
+    /// where task tokens are to be trained: that is what naming them asks for, and stage 1 makes none unless it is told to.
+    fn projectors(
+        &self,
+        trainable: Trainable,
+        device: &Device,
+    ) -> Result<Vec<(String, Projector)>> {
+        let training = device.clone().autodiff();
+        let place = |learns: bool| if learns { &training } else { device };
+        let layers = self.bundle.space(place(trainable.projectors))?;
+        let tokens = self.bundle.space(place(trainable.task_tokens))?;
+        let both = layers.into_projectors().into_iter();
+        let both = both.zip(tokens.into_projectors());
+        let joined = both.map(|((name, layers), (_, token))| {
+            let projector = layers.with_task_token_of(token);
+            if !trainable.task_tokens || projector.has_task_token() {
+                return Ok((name, projector));
+            }
+            tracing::info!("the `{name}` projector has no task token; it gets a fresh one");
+            let seed = mix_name(mix_name(self.config.run.seed, TASK_TOKENS), &name);
+            let projector = seeded(&training, seed, || {
+                Ok::<_, Error>(projector.or_fresh_task_token(&training))
+            })?;
+            Ok((name, projector))
+        });
+        joined.collect()
     }
 
     /// The adapter of a bundle that was tuned before: stage 2 goes on from it.
@@ -131,5 +172,82 @@ impl Start {
                 Ok(Some((dir, lora)))
             }
         }
+    }
+
+    /// A tuned bundle settles what its adapter is; a table that says something else would be read by nobody.
+    fn warn_of_another_adapter(&self, lora: &LoraConfig, learns: bool) {
+        if learns && *lora != self.config.finetune.lora {
+            tracing::warn!(
+                "`finetune.from` is a tuned bundle, so stage 2 goes on with its adapter (r = {}, lora_alpha = {}) and \
+                 `[finetune.lora]` is not read",
+                lora.r,
+                lora.lora_alpha
+            );
+        }
+    }
+}
+
+/// Whether the LLM can be cast to bf16 on this device, and come out as it went in.
+fn half(device: &str, trainable: Trainable, lora: Option<&LoraConfig>) -> Result<()> {
+    let kind = device.split(':').next().unwrap_or_default();
+    if matches!(kind, "cpu" | "ndarray") {
+        return Err(Error::Input(format!(
+            "`finetune.dtype` is `bf16`, but `run.device` is `{device}`, which converts every operand back to f32 on every \
+             call: slower and no smaller; set it to `f32`, or use `cuda:0` or `wgpu`"
+        )));
+    }
+    match lora.filter(|lora| !trainable.lora && !lora.modules_to_save.is_empty()) {
+        Some(_) => Err(Error::Input(
+            "`finetune.dtype` is `bf16`, but the adapter of the bundle holds whole modules (`modules_to_save`), which \
+             would be rounded though they do not learn; set it to `f32`, or add `lora` to `finetune.trainable`"
+                .into(),
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn trainable(names: &[&str]) -> FinetuneSection {
+        FinetuneSection {
+            trainable: names.iter().map(|name| name.to_string()).collect(),
+            ..FinetuneSection::default()
+        }
+    }
+
+    #[test]
+    fn a_rate_of_a_set_that_stands_still_is_refused() {
+        let config = FinetuneSection {
+            lr_lora: Some(1e-4),
+            ..trainable(&["projectors"])
+        };
+        let error = Trainable::of(&config).unwrap_err();
+        assert!(error.to_string().contains("`finetune.lr_lora`"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+        let config = FinetuneSection {
+            layer_decay: 0.9,
+            ..trainable(&["task_tokens"])
+        };
+        assert!(Trainable::of(&config).is_err());
+        let all = Trainable::of(&trainable(&["lora", "task_tokens"])).unwrap();
+        assert!(all.lora && all.task_tokens && !all.projectors);
+    }
+
+    #[test]
+    fn half_precision_is_for_devices_that_have_it() {
+        let learns = Trainable::of(&trainable(&["lora"])).unwrap();
+        let stands = Trainable::of(&trainable(&["projectors"])).unwrap();
+        let whole = LoraConfig {
+            modules_to_save: vec!["lm_head".into()],
+            ..LoraConfig::default()
+        };
+        assert!(half("cuda:0", learns, None).is_ok() && half("wgpu", learns, Some(&whole)).is_ok());
+        let error = half("cpu", learns, None).unwrap_err();
+        assert!(error.to_string().contains("`run.device` is `cpu`"), "{error}");
+        let error = half("cuda:0", stands, Some(&whole)).unwrap_err();
+        assert!(error.to_string().contains("modules_to_save"), "{error}");
     }
 }

@@ -62,6 +62,8 @@ pub(crate) struct Rows {
     /// What to call each row in a message.
     names: Vec<String>,
     prompts: Vec<Prompt>,
+    /// Which source of the mixture each row is from.
+    sources: Vec<usize>,
     /// Tokens of each row, soft tokens included.
     pub lengths: Vec<usize>,
     ids: HashMap<String, Vec<u32>>,
@@ -99,7 +101,12 @@ impl Rows {
                         &row.extra,
                     )?;
                 }
-                added => added?,
+                added => {
+                    added?;
+                    if let Some(source) = rows.sources.last_mut() {
+                        *source = row.source;
+                    }
+                }
             }
             files.insert(row.file.display().to_string());
         }
@@ -117,6 +124,7 @@ impl Rows {
         Self {
             names: vec![],
             prompts: vec![],
+            sources: vec![],
             lengths: vec![],
             ids: HashMap::new(),
             soft_len: rules.soft_len.clone(),
@@ -175,6 +183,7 @@ impl Rows {
         check(&layout, rules).map_err(|problem| Error::Input(format!("{name}: {problem}")))?;
         self.lengths.push(layout.width());
         self.prompts.push(prompt);
+        self.sources.push(0);
         self.names.push(name);
         Ok(())
     }
@@ -188,6 +197,35 @@ impl Rows {
     pub fn layout(&self, rows: &[usize]) -> Result<Layout> {
         let prompts: Vec<Prompt> = rows.iter().map(|row| self.prompts[*row].clone()).collect();
         self.lay_out(&prompts)
+    }
+
+    /// The layout of sequences, each of one row or of several that share it.
+    pub fn sequences(&self, sequences: &[Vec<usize>]) -> Result<Layout> {
+        let layout = self.layout(&sequences.concat())?;
+        if sequences.iter().all(|rows| rows.len() == 1) {
+            return Ok(layout);
+        }
+        let mut next = 0;
+        let places = sequences.iter().map(|rows| {
+            next += rows.len();
+            (next - rows.len()..next).collect()
+        });
+        Ok(layout.packed(&places.collect::<Vec<_>>()))
+    }
+
+    /// Which source of the mixture a row is from; 0 without a mixture.
+    pub fn source(&self, row: usize) -> usize {
+        self.sources.get(row).copied().unwrap_or_default()
+    }
+
+    /// Modalities of the records that a row mentions.
+    pub fn modalities(&self, row: usize) -> BTreeSet<&str> {
+        let segments = self.prompts.get(row).map(|prompt| prompt.segments.iter());
+        let names = segments.into_iter().flatten().filter_map(|segment| match segment {
+            Segment::Soft { modality, .. } => Some(modality.as_str()),
+            Segment::Text { .. } => None,
+        });
+        names.collect()
     }
 
     /// The layout of prompts whose texts are those of these rows; records may be others.
