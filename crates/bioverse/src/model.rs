@@ -153,10 +153,15 @@ impl Bioverse {
             let said = log_probabilities.clone().argmax(1).into_data();
             let losses = at(log_probabilities, targets).neg().into_data();
             let said = said.iter::<i64>().zip(targets);
-            scores.extend(losses.iter::<f64>().zip(said).map(|(loss, (said, (_, id)))| Score {
-                loss,
-                right: said == i64::from(*id),
-            }));
+            scores.extend(
+                losses
+                    .iter::<f64>()
+                    .zip(said)
+                    .map(|(loss, (said, (_, id)))| Score {
+                        loss,
+                        right: said == i64::from(*id),
+                    }),
+            );
         }
         Ok(scores)
     }

@@ -62,9 +62,16 @@ fn summary(config: &RunConfig, rows: &Sides) -> String {
         finetune.steps,
         finetune.accumulation.max(1),
         finetune.batch_size,
-        if finetune.packing { "sequences" } else { "rows" },
+        if finetune.packing {
+            "sequences"
+        } else {
+            "rows"
+        },
         rows.train.len(),
-        rows.held_out.as_ref().map_or(0, Rows::len).min(finetune.eval_rows),
+        rows.held_out
+            .as_ref()
+            .map_or(0, Rows::len)
+            .min(finetune.eval_rows),
     );
     if finetune.gradient_checkpointing {
         text += "each layer is computed twice (gradient checkpointing)\n";
@@ -78,13 +85,19 @@ fn summary(config: &RunConfig, rows: &Sides) -> String {
 /// Where the rows of the first epoch come from, where that is a choice.
 fn drawn(config: &RunConfig, rows: &Rows, epoch: &[Sequences]) -> String {
     let sources = config.data.sources();
-    let files: Vec<String> = sources.iter().map(|(data, _)| data.train.display().to_string()).collect();
+    let files: Vec<String> = sources
+        .iter()
+        .map(|(data, _)| data.train.display().to_string())
+        .collect();
     let said = told_apart(config, files.len());
     match said {
         false => String::new(),
         true => {
             let drawn = epoch.concat().concat();
-            format!("the first epoch draws\n{}", sampling::told(rows, &drawn, &files))
+            format!(
+                "the first epoch draws\n{}",
+                sampling::told(rows, &drawn, &files)
+            )
         }
     }
 }
@@ -115,7 +128,11 @@ fn packed(
     decode: impl Fn(&[u32]) -> String,
 ) -> Result<String> {
     let sequences = epoch.concat();
-    let tokens: usize = sequences.iter().flatten().map(|row| rows.lengths[*row]).sum();
+    let tokens: usize = sequences
+        .iter()
+        .flatten()
+        .map(|row| rows.lengths[*row])
+        .sum();
     let count: usize = sequences.iter().map(Vec::len).sum();
     let Some(fullest) = sequences.iter().max_by_key(|sequence| sequence.len()) else {
         return Ok(String::new());

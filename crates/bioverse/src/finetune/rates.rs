@@ -94,7 +94,9 @@ impl ModuleVisitor for Found {
         };
         let (factor, _) = self.rates.of(&self.path.join("."), 0.0);
         // A few digits: products of decimal numbers are not what people wrote.
-        let rate = format!("{:.4e}", self.lr * factor).parse().unwrap_or(self.lr * factor);
+        let rate = format!("{:.4e}", self.lr * factor)
+            .parse()
+            .unwrap_or(self.lr * factor);
         let set = self.sets.entry(name).or_insert(Set {
             tensors: 0,
             parameters: 0,
@@ -129,14 +131,21 @@ mod tests {
         near("projectors.1.layers.1.weight", 2e-3);
         near("llm.model.layers.11.self_attn.q_proj.lora.lora_a", 5e-4);
         near("llm.model.layers.10.self_attn.q_proj.lora.lora_a", 2.5e-4);
-        near("llm.model.layers.1.mlp.up_proj.lora.lora_b", 5e-4 * 0.5f64.powi(10));
+        near(
+            "llm.model.layers.1.mlp.up_proj.lora.lora_b",
+            5e-4 * 0.5f64.powi(10),
+        );
         near("llm.lm_head.lora.lora_a", 5e-4);
     }
 
     #[test]
     fn without_rates_of_their_own_all_learn_alike() {
         let rates = rates(&FinetuneSection::default(), 3);
-        for path in ["projectors.0.task_token", "projectors.0.layers.0.bias", "llm.model.layers.0.x"] {
+        for path in [
+            "projectors.0.task_token",
+            "projectors.0.layers.0.bias",
+            "llm.model.layers.0.x",
+        ] {
             assert_eq!(rates.of(path, 0.01), (1.0, 0.01));
         }
     }

@@ -24,12 +24,33 @@ pub(super) struct Trainable {
 }
 
 impl Trainable {
-    /// The sets that the configuration names; values that only concern other sets are refused.
+    /// The sets that the configuration names.
+    ///
+    /// # Errors
+    /// A name that is no set, no name at all, values that only concern a set that is not named.
     pub fn of(config: &FinetuneSection) -> Result<Self> {
+        let known = [PROJECTORS, TASK_TOKENS, LORA];
+        let strange = |name: &&String| !known.contains(&name.as_str());
+        if let Some(name) = config.trainable.iter().find(strange) {
+            return Err(Error::Input(format!(
+                "`finetune.trainable` names `{name}`; use any of `{}`",
+                known.join("`, `")
+            )));
+        }
+        if config.trainable.is_empty() {
+            return Err(Error::Input(format!(
+                "`finetune.trainable` is empty, so nothing would learn; use any of `{}`",
+                known.join("`, `")
+            )));
+        }
         let has = |set: &str| config.trainable.iter().any(|name| name == set);
         let idle = [
             ("lr_projectors", config.lr_projectors.is_some(), PROJECTORS),
-            ("lr_task_tokens", config.lr_task_tokens.is_some(), TASK_TOKENS),
+            (
+                "lr_task_tokens",
+                config.lr_task_tokens.is_some(),
+                TASK_TOKENS,
+            ),
             ("lr_lora", config.lr_lora.is_some(), LORA),
             ("layer_decay", config.layer_decay != 1.0, LORA),
         ];
@@ -246,7 +267,10 @@ mod tests {
         };
         assert!(half("cuda:0", learns, None).is_ok() && half("wgpu", learns, Some(&whole)).is_ok());
         let error = half("cpu", learns, None).unwrap_err();
-        assert!(error.to_string().contains("`run.device` is `cpu`"), "{error}");
+        assert!(
+            error.to_string().contains("`run.device` is `cpu`"),
+            "{error}"
+        );
         let error = half("cuda:0", stands, Some(&whole)).unwrap_err();
         assert!(error.to_string().contains("modules_to_save"), "{error}");
     }

@@ -26,7 +26,12 @@ use crate::train::{Accumulator, MicroBatch, MixedOrder, Observation, Stage, step
 /// A weight of something that is not there.
 pub(super) fn order(config: &RunConfig, rows: &Rows, room: usize) -> Result<MixedOrder> {
     let finetune = &config.finetune;
-    let sources: Vec<f64> = config.data.sources().iter().map(|(_, weight)| *weight).collect();
+    let sources: Vec<f64> = config
+        .data
+        .sources()
+        .iter()
+        .map(|(_, weight)| *weight)
+        .collect();
     let mut order = MixedOrder::new(rows.lengths.clone(), finetune.batch_size, seed(config));
     if let Some(weights) = sampling::weights(finetune, &sources, rows)? {
         order = order.weighted(&weights);
@@ -189,7 +194,10 @@ fn held_out_loss(
     let accuracy = right as f64 / count.max(1) as f64;
     let rows = chosen.len();
     let mut observation = Observation {
-        message: format!("held-out loss {loss:.4}, {:.1} % of tokens right, over {rows} rows", 100.0 * accuracy),
+        message: format!(
+            "held-out loss {loss:.4}, {:.1} % of tokens right, over {rows} rows",
+            100.0 * accuracy
+        ),
         score: Some(-loss),
         ..Observation::default()
     };
@@ -218,7 +226,11 @@ mod tests {
             eval_every,
             ..FinetuneSection::default()
         };
-        let measured = |every| (0..=10).filter(|step| due(&finetune(every), *step)).collect::<Vec<_>>();
+        let measured = |every| {
+            (0..=10)
+                .filter(|step| due(&finetune(every), *step))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(measured(0), [10]);
         assert_eq!(measured(4), [0, 4, 8, 10]);
     }

@@ -221,10 +221,13 @@ impl Rows {
     /// Modalities of the records that a row mentions.
     pub fn modalities(&self, row: usize) -> BTreeSet<&str> {
         let segments = self.prompts.get(row).map(|prompt| prompt.segments.iter());
-        let names = segments.into_iter().flatten().filter_map(|segment| match segment {
-            Segment::Soft { modality, .. } => Some(modality.as_str()),
-            Segment::Text { .. } => None,
-        });
+        let names = segments
+            .into_iter()
+            .flatten()
+            .filter_map(|segment| match segment {
+                Segment::Soft { modality, .. } => Some(modality.as_str()),
+                Segment::Text { .. } => None,
+            });
         names.collect()
     }
 
