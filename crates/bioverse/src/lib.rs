@@ -2,6 +2,7 @@
 
 pub mod align;
 pub mod bundle;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod convert;
