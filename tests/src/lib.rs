@@ -56,6 +56,8 @@ pub fn bioverse<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
         .current_dir(root())
         .args(args)
         .env("RUST_LOG", "warn")
+        // The cache of whoever runs the tests is none of theirs.
+        .env("BIOVERSE_CACHE", target_dir().join("test-cache"))
         .env_remove("NO_COLOR");
     command
 }

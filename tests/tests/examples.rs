@@ -49,6 +49,7 @@ fn every_example_passes_its_tests_and_runs() {
         let run = |args: &[&str]| -> Ended {
             let mut command = Command::new(program(&example));
             command.current_dir(root()).args(args);
+            command.env("BIOVERSE_CACHE", target_dir().join("test-cache"));
             command.output().expect("the example starts").into()
         };
         assert!(run(&["--help"]).ok().stdout.contains("align"));

@@ -2,6 +2,7 @@
 //! (`embeddings = "protein.safetensors"`). Everything that configures, loads or identifies an encoder asks here. What the
 //! vectors mean is unknown.
 
+mod source;
 mod vectors;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use bioverse_core::{Encoder, ProjectorConfig, Registry};
 use burn::prelude::Device;
 use toml::{Table, Value};
 
+pub use source::{EncoderSource, program};
 pub use vectors::OwnVectors;
 
 use crate::{

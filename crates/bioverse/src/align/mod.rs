@@ -19,10 +19,12 @@ mod pairs;
 mod positives;
 mod raw;
 mod reader;
+pub mod readout;
 pub mod space;
 mod target;
 #[cfg(test)]
 mod tests;
+pub mod texts;
 mod train;
 mod whiten;
 
@@ -30,10 +32,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bioverse_core::{LlmSpace, Projector, Registry};
-use bioverse_nn::{CausalLm, Tokenizer};
 use burn::module::Module;
 
 use crate::bundle::{Bundle, Contents, Identities};
+use crate::cache::Cache;
 use crate::config::{Resolved, RunConfig};
 use crate::data::split::report::SplitReport;
 use crate::data::{Screen, read_sides};
@@ -75,13 +77,7 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     }
     let device = device::parse(&config.run.device)?;
     let identities = Identities::of(config, registry)?;
-    let sources = Sources {
-        config,
-        registry,
-        llm: CausalLm::load(&llm, &device)?,
-        tokenizer: Tokenizer::load(&llm)?,
-        device: &device,
-    };
+    let sources = Sources::open(config, registry, &llm, &device)?;
     let mut targets = vec![];
     for (name, (train, held_out)) in names.iter().zip(data.pairs) {
         targets.push(sources.target(name, train, held_out)?);
@@ -115,7 +111,8 @@ fn register(
         config,
         identities,
         space: &space,
-        metrics: &BTreeMap::from([(target.name, target.metric)]),
+        metrics: &BTreeMap::from([(target.name.clone(), target.metric)]),
+        readouts: &BTreeMap::from([(target.name, target.readout)]),
         adapter: None,
         carried: carried.as_ref(),
     };
@@ -212,7 +209,7 @@ fn carried(config: &RunConfig, llm: &Path) -> Result<Option<Bundle>> {
             target.display()
         )));
     }
-    bundle.verify_llm(llm).map_err(|error| {
+    bundle.verify_llm(llm, &Cache::of(&config.run)).map_err(|error| {
         Error::Input(format!(
             "{error} (aligning adds to the bundle in {}; for another LLM choose another `run.dir`)",
             target.display()

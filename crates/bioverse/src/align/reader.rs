@@ -6,20 +6,17 @@ use bioverse_nn::CausalLm;
 use burn::prelude::*;
 
 use super::autoregressive::soft_tokens;
-use crate::config::{AlignSection, TextPool};
+use super::readout::Readout;
 use crate::data::EncodedStore;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::instructions::Rows;
 use crate::model::Bioverse;
-
-/// Added to a variance before the root, so that one soft token has a gradient.
-const TINY: f64 = 1e-12;
 
 /// The frozen LLM and what is read from it.
 pub(super) struct Reader {
     model: Bioverse,
     layer: usize,
-    pool: TextPool,
+    readout: Readout,
 }
 
 impl Reader {
@@ -27,24 +24,11 @@ impl Reader {
     ///
     /// # Errors
     /// When the LLM has no layer `align.text_layer`.
-    pub fn new(llm: CausalLm, align: &AlignSection) -> Result<Self> {
-        let states = llm.config().num_hidden_layers as i64 + 1;
-        let layer = match align.text_layer {
-            from_the_end @ ..0 => from_the_end + states,
-            layer => layer,
-        };
-        if !(0..states).contains(&layer) {
-            return Err(Error::Input(format!(
-                "`align.text_layer` is {}, but this LLM has {} layers; give 0 to {}, or -1 for the last",
-                align.text_layer,
-                states - 1,
-                states - 1
-            )));
-        }
+    pub fn new(llm: CausalLm, readout: Readout) -> Result<Self> {
         Ok(Self {
+            layer: readout.index(llm.config().num_hidden_layers)?,
             model: Bioverse::new(llm, vec![]),
-            layer: layer as usize,
-            pool: align.text_pool,
+            readout,
         })
     }
 
@@ -74,7 +58,11 @@ impl Reader {
         let (at, each) = soft_positions(&layout, width);
         let index = Tensor::<1, Int>::from_data(TensorData::new(at, [rows * each]), device);
         let states = states.reshape([rows * width, d_model]).select(0, index);
-        Ok(pooled(states.reshape([rows, each, d_model]), self.pool))
+        let real = TensorData::new(vec![true; rows * each], [rows, each]);
+        let real = Tensor::<2, Bool>::from_data(real, device);
+        Ok(self
+            .readout
+            .pool(states.reshape([rows, each, d_model]), real))
     }
 }
 
@@ -88,19 +76,4 @@ fn soft_positions(layout: &Layout, width: usize) -> (Vec<i64>, usize) {
     let rows: Vec<Vec<i64>> = layout.rows.iter().enumerate().map(of).collect();
     let each = rows.first().map_or(0, Vec::len);
     (rows.concat(), each)
-}
-
-/// `[N, k, d] → [N, d]`, or `[N, 2d]` with the deviation.
-fn pooled(states: Tensor<3>, pool: TextPool) -> Tensor<2> {
-    let [n, k, d] = states.dims();
-    let mean = states.clone().mean_dim(1);
-    match pool {
-        TextPool::Mean => mean.reshape([n, d]),
-        TextPool::LastToken => states.narrow(1, k - 1, 1).reshape([n, d]),
-        TextPool::MeanStd => {
-            let spread = (states - mean.clone()).square().mean_dim(1);
-            let spread = (spread + TINY).sqrt();
-            Tensor::cat(vec![mean.reshape([n, d]), spread.reshape([n, d])], 1)
-        }
-    }
 }

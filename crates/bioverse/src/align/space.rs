@@ -1,4 +1,4 @@
-//! The text side of stage 1: mean input embeddings, and the metric in which both sides are compared. Knows no record.
+//! The metric in which both sides of stage 1 are compared. Knows neither record nor text.
 //!
 //! Mean embeddings of texts all point the same way and differ along a few directions; cosines between them say little.
 //! Centring and whitening spread them out. The map is applied to text vectors and to soft vectors alike, so soft tokens
@@ -6,68 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use bioverse_nn::{CausalLm, Tokenizer};
 use burn::prelude::*;
 
 use super::whiten::whitening;
 use crate::config::TextSpace;
 use crate::error::{Error, Result};
-
-/// Texts embedded at once.
-const BATCH: usize = 64;
-
-/// Mean of the frozen input embeddings of each text's tokens; no special token is added.
-///
-/// # Shapes
-/// N texts → `[N, d_model]`
-///
-/// # Errors
-/// When a text has no token.
-pub fn embed_texts(
-    llm: &CausalLm,
-    tokenizer: &Tokenizer,
-    texts: &[String],
-    device: &Device,
-) -> Result<Tensor<2>> {
-    let mut means = Vec::with_capacity(texts.len().div_ceil(BATCH));
-    for (batch, chunk) in texts.chunks(BATCH).enumerate() {
-        let mut rows = Vec::with_capacity(chunk.len());
-        for (row, text) in chunk.iter().enumerate() {
-            let ids = tokenizer.encode(text)?;
-            if ids.is_empty() {
-                return Err(Error::Input(format!(
-                    "text {} is empty, so it has no place in the LLM's input space; remove the row or give it a text",
-                    batch * BATCH + row + 1
-                )));
-            }
-            rows.push(ids);
-        }
-        means.push(mean_embeddings(llm, &rows, device));
-    }
-    if means.is_empty() {
-        return Err(Error::Input("there is no text to embed".into()));
-    }
-    Ok(Tensor::cat(means, 0))
-}
-
-/// Token ids of N texts, none empty → `[N, d_model]`.
-fn mean_embeddings(llm: &CausalLm, rows: &[Vec<u32>], device: &Device) -> Tensor<2> {
-    let width = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let mut ids = vec![0i64; rows.len() * width];
-    let mut weights = vec![0f32; rows.len() * width];
-    for (row, tokens) in rows.iter().enumerate() {
-        for (column, id) in tokens.iter().enumerate() {
-            ids[row * width + column] = i64::from(*id);
-            weights[row * width + column] = 1.0 / tokens.len() as f32;
-        }
-    }
-    let shape = [rows.len(), width];
-    let embeds = llm.embed(Tensor::from_data(TensorData::new(ids, shape), device));
-    let weights = Tensor::<2>::from_data(TensorData::new(weights, shape), device);
-    (embeds * weights.unsqueeze_dim(2))
-        .sum_dim(1)
-        .squeeze_dim(1)
-}
 
 /// The word of the configuration file.
 pub(super) fn label(kind: TextSpace) -> &'static str {

@@ -1,7 +1,9 @@
 //! Everything the loop needs of one modality, computed once: pooled encodings, text vectors, the metric, a fresh projector.
 
+use std::path::Path;
+
 use bioverse_core::{Projector, Record, Registry};
-use bioverse_nn::{CausalLm, Tokenizer};
+use bioverse_nn::{CausalLm, DecoderConfig, Tokenizer};
 use burn::prelude::*;
 
 use super::conversations;
@@ -9,21 +11,29 @@ use super::negatives::{self, Negatives};
 use super::pairs::{Pairs, numbered};
 use super::positives::{Kinship, classes};
 use super::reader::Reader;
-use super::space::{TextMetric, embed_texts};
+use super::readout::Readout;
+use super::space::TextMetric;
+use super::texts::Texts;
+use crate::cache::Cache;
 use crate::config::{BioSource, Objective, RunConfig};
 use crate::data::EncodedStore;
-use crate::encoders;
+use crate::encoders::EncoderSource;
 use crate::error::{Error, Result};
 use crate::instructions::Rows;
 use crate::train::seed::{mix_name, seeded};
 
 /// What a modality is prepared from.
 pub(super) struct Sources<'a> {
-    pub config: &'a RunConfig,
-    pub registry: &'a Registry,
-    pub llm: CausalLm,
-    pub tokenizer: Tokenizer,
-    pub device: &'a Device,
+    config: &'a RunConfig,
+    registry: &'a Registry,
+    texts: Texts,
+    readout: Readout,
+    cache: Cache,
+    /// Width of the LLM's input embeddings.
+    d_model: usize,
+    /// The LLM, where it reads conversations; texts alone often need less of it, and nothing when they are in the cache.
+    models: Option<(CausalLm, Tokenizer)>,
+    device: &'a Device,
 }
 
 /// One modality, ready to be aligned.
@@ -32,6 +42,7 @@ pub(super) struct Target {
     /// Fresh, on the autodiff device.
     pub projector: Projector,
     pub encoded: EncodedStore,
+    pub readout: Readout,
     pub metric: TextMetric,
     /// Texts that belong to no record.
     pub negatives: Option<Negatives>,
@@ -80,20 +91,56 @@ impl PairVectors {
     }
 }
 
-impl Sources<'_> {
+impl<'a> Sources<'a> {
+    /// Reads of the LLM in the folder `llm` what the objective needs.
+    pub fn open(
+        config: &'a RunConfig,
+        registry: &'a Registry,
+        llm: &Path,
+        device: &'a Device,
+    ) -> Result<Self> {
+        let shape = DecoderConfig::load(llm)?;
+        let (readout, cache) = (Readout::of(&config.align), Cache::of(&config.run));
+        readout.index(shape.num_hidden_layers)?;
+        let mut texts = Texts::new(llm.to_path_buf(), readout, cache.clone(), device);
+        let mut models = None;
+        if conversations::wanted(&config.align) {
+            let model = CausalLm::load(llm, device)?;
+            texts = texts.with_model(model.clone());
+            models = Some((model, Tokenizer::load(llm)?));
+        }
+        Ok(Self {
+            config,
+            registry,
+            texts,
+            readout,
+            cache,
+            d_model: shape.hidden_size,
+            models,
+            device,
+        })
+    }
+
+    /// The frozen LLM, where it is `wanted`.
+    fn llm_for(&self, wanted: bool) -> Option<CausalLm> {
+        let (llm, _) = self.models.as_ref().filter(|_| wanted)?;
+        Some(llm.clone())
+    }
+
     pub fn target(&self, name: &str, train: Pairs, held_out: Pairs) -> Result<Target> {
-        let (config, d_model) = (self.config, self.llm.config().hidden_size);
-        let encoder = encoders::load(self.registry, name, &table(config, name), self.device)?;
+        let config = self.config;
         let recipe = config.projector_for(name, self.registry)?;
-        let seed = mix_name(config.run.seed, name);
-        let training = self.device.clone().autodiff();
-        let projector = seeded(&training, seed, || {
-            Ok::<_, Error>(recipe.init(encoder.d_hidden(), d_model, &training))
-        })?;
+        self.readout.check(name, recipe.num_soft_tokens)?;
         let records = [train.records.clone(), held_out.records.clone()].concat();
         let rows = [train.rows.clone(), held_out.rows.clone()].concat();
         let name_row = |i: usize| rows.get(i).cloned().unwrap_or_default();
-        let encoded = EncodedStore::build(&encoder, &projector, &records, &name_row)?;
+        let encoder = EncoderSource::new(self.registry, name, &table(config, name), self.device);
+        let encoded = EncodedStore::open(&encoder, &recipe, &self.cache, &records, &name_row)?;
+        let seed = mix_name(config.run.seed, name);
+        let training = self.device.clone().autodiff();
+        let projector = seeded(&training, seed, || {
+            Ok::<_, Error>(recipe.init(encoded.d_hidden(), self.d_model, &training))
+        })?;
         let soft_len = projector.soft_len();
         let unpaired = negatives::read(&config.align, &config.data, &train.texts)?;
         let raw = self.vectors(name, soft_len, train)?;
@@ -111,11 +158,12 @@ impl Sources<'_> {
             name: name.to_string(),
             projector,
             encoded,
+            readout: self.readout,
             negatives: self.negatives(unpaired, &metric)?,
-            llm: (config.align.objective == Objective::Autoregressive).then(|| self.llm.clone()),
-            reader: match config.align.bio_from {
-                BioSource::HiddenStates => Some(Reader::new(self.llm.clone(), &config.align)?),
-                BioSource::SoftTokens => None,
+            llm: self.llm_for(config.align.objective == Objective::Autoregressive),
+            reader: match self.llm_for(config.align.bio_from == BioSource::HiddenStates) {
+                Some(llm) => Some(Reader::new(llm, self.readout)?),
+                None => None,
             },
             train: measured(raw),
             held_out: measured(self.vectors(name, soft_len, held_out)?),
@@ -131,7 +179,9 @@ impl Sources<'_> {
         let Some(texts) = texts else {
             return Ok(None);
         };
-        let vectors = embed_texts(&self.llm, &self.tokenizer, &texts, self.device)?;
+        let vectors = self
+            .texts
+            .embed(&texts, &|i| format!("negative {}", i + 1))?;
         let (per_step, seed) = (self.config.align.negatives_per_step, self.config.run.seed);
         Ok(Some(Negatives::new(metric.apply(vectors), per_step, seed)))
     }
@@ -139,29 +189,24 @@ impl Sources<'_> {
     fn vectors(&self, name: &str, soft_len: usize, pairs: Pairs) -> Result<PairVectors> {
         let (record_numbers, _) = numbered(&pairs.records);
         let (text_numbers, distinct) = numbered(&pairs.texts);
+        let called = |number: usize| {
+            let first = text_numbers.iter().position(|n| *n == number);
+            let row = first.and_then(|row| pairs.rows.get(row));
+            row.cloned().unwrap_or_default()
+        };
         let texts = match distinct.as_slice() {
             [] => None,
-            distinct => Some(embed_texts(
-                &self.llm,
-                &self.tokenizer,
-                distinct,
-                self.device,
-            )?),
+            distinct => Some(self.texts.embed(distinct, &called)?),
         };
         Ok(PairVectors {
             classes: classes(&pairs, self.config.align.positives),
-            conversations: match conversations::wanted(&self.config.align) {
-                true => {
-                    let models = (&self.llm, &self.tokenizer);
-                    let modality = (name, soft_len);
-                    Some(conversations::lay_out(
-                        self.config,
-                        models,
-                        modality,
-                        &pairs,
-                    )?)
+            conversations: match &self.models {
+                Some((llm, tokenizer)) => {
+                    let (models, modality) = ((llm, tokenizer), (name, soft_len));
+                    let rows = conversations::lay_out(self.config, models, modality, &pairs)?;
+                    Some(rows)
                 }
-                false => None,
+                None => None,
             },
             records: pairs.records,
             record_numbers,

@@ -45,13 +45,7 @@ fn target(config: &RunConfig, device: &Device) -> Target {
     let names = ["molecule".to_string()];
     let data = Data::read(config, &names, &mut Screen::default()).unwrap();
     let (train, held_out) = data.pairs.into_iter().next().unwrap();
-    let sources = Sources {
-        config,
-        registry: &registry,
-        llm: CausalLm::load(&config.llm.path, device).unwrap(),
-        tokenizer: Tokenizer::load(&config.llm.path).unwrap(),
-        device,
-    };
+    let sources = Sources::open(config, &registry, &config.llm.path, device).unwrap();
     sources.target("molecule", train, held_out).unwrap()
 }
 

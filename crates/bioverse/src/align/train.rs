@@ -141,7 +141,8 @@ pub(super) fn bio(
         None => {
             let record = |row: &usize| pairs.records[*row].clone();
             let records: Vec<Record> = rows.iter().map(record).collect();
-            projector.embed(target.encoded.get(&records, device)?)
+            let pooled = target.encoded.get(&records, device)?;
+            target.readout.soft(projector, pooled)
         }
     };
     Ok(target.metric.apply(vectors))

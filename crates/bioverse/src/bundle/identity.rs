@@ -11,10 +11,10 @@ use rayon::prelude::*;
 
 use super::Identity;
 use crate::{
+    cache::Cache,
     config::RunConfig,
     encoders,
     error::{Error, Result},
-    files,
     hub::{self, Located},
 };
 
@@ -48,6 +48,7 @@ pub struct Identities {
 impl Identities {
     /// Hashes the LLM, its tokenizer and the encoder of every configured modality.
     pub fn of(config: &RunConfig, registry: &Registry) -> Result<Self> {
+        let cache = &Cache::of(&config.run);
         let encoders = config.modality.iter().map(|(name, table)| {
             let files = encoders::weights(registry, name, table)?;
             let encoder = match path_of(table).map(hub::locate).transpose()? {
@@ -55,15 +56,15 @@ impl Identities {
                 Some(Located {
                     dir,
                     source: Some(source),
-                }) => identity(&dir, &files)?.from(Some(source)),
-                _ => encoder(&files)?,
+                }) => identity(&dir, &files, cache)?.from(Some(source)),
+                _ => Identity::of_encoder(&files, cache)?,
             };
             Ok((name.clone(), encoder))
         });
         let Located { dir, source } = hub::locate(&config.llm.path)?;
         Ok(Self {
-            llm: llm(&dir)?.from(source.clone()),
-            tokenizer: tokenizer(&dir)?.from(source),
+            llm: llm(&dir, cache)?.from(source.clone()),
+            tokenizer: tokenizer(&dir, cache)?.from(source),
             encoders: encoders.collect::<Result<_>>()?,
         })
     }
@@ -76,7 +77,7 @@ pub(super) fn path_of(table: &toml::Table) -> Option<&Path> {
 }
 
 /// sha256 of `files` (those that exist; of a folder, the files in it), by name relative to `folder`.
-pub fn identity(folder: &Path, files: &[PathBuf]) -> Result<Identity> {
+pub fn identity(folder: &Path, files: &[PathBuf], cache: &Cache) -> Result<Identity> {
     let mut found = vec![];
     for file in files {
         match file.is_dir() {
@@ -89,7 +90,7 @@ pub fn identity(folder: &Path, files: &[PathBuf]) -> Result<Identity> {
     found.dedup();
     let hashed = found.par_iter().map(|file| {
         let name = file.strip_prefix(folder).unwrap_or(file);
-        Ok((name.to_string_lossy().into_owned(), files::sha256(file)?))
+        Ok((name.to_string_lossy().into_owned(), cache.sha256(file)?))
     });
     Ok(Identity {
         path: folder.into(),
@@ -100,7 +101,7 @@ pub fn identity(folder: &Path, files: &[PathBuf]) -> Result<Identity> {
 
 /// The configuration and weights of a Hugging Face folder. Where it has safetensors, those are loaded and other weights are
 /// copies; a cache that is shared may get them later.
-pub(super) fn llm(folder: &Path) -> Result<Identity> {
+pub(super) fn llm(folder: &Path, cache: &Cache) -> Result<Identity> {
     let ends = |path: &Path, endings: &[&str]| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         endings.iter().any(|ending| name.ends_with(ending))
@@ -118,21 +119,16 @@ pub(super) fn llm(folder: &Path) -> Result<Identity> {
             .collect();
     }
     files.push(folder.join("config.json"));
-    identity(folder, &files)
+    identity(folder, &files, cache)
 }
 
 /// The tokenizer of a Hugging Face folder.
-pub(super) fn tokenizer(folder: &Path) -> Result<Identity> {
+pub(super) fn tokenizer(folder: &Path, cache: &Cache) -> Result<Identity> {
     let mut files = TOKENIZER.map(|name| folder.join(name)).to_vec();
     if !folder.join(TOKENIZER[0]).is_file() {
         files.extend(OLDER_TOKENIZER.map(|name| folder.join(name)));
     }
-    identity(folder, &files)
-}
-
-/// An encoder, from the files that its plugin names.
-pub(super) fn encoder(files: &[PathBuf]) -> Result<Identity> {
-    identity(&folder_of(files), files)
+    identity(folder, &files, cache)
 }
 
 /// The deepest folder that all files are in.
@@ -163,6 +159,30 @@ fn listing(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 impl Identity {
+    /// An encoder, from the files that its plugin names.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn of_encoder(files: &[PathBuf], cache: &Cache) -> Result<Self> {
+        identity(&folder_of(files), files, cache)
+    }
+
+    /// An LLM: the configuration and weights of a Hugging Face folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn of_llm(folder: &Path, cache: &Cache) -> Result<Self> {
+        llm(folder, cache)
+    }
+
+    /// The tokenizer of a Hugging Face folder.
+    ///
+    /// # Errors
+    /// When one of its files cannot be read.
+    pub fn of_tokenizer(folder: &Path, cache: &Cache) -> Result<Self> {
+        tokenizer(folder, cache)
+    }
+
     /// The same files, with where they came from.
     fn from(self, source: Option<String>) -> Self {
         Self { source, ..self }

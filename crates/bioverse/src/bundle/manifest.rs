@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::path_of;
 use crate::{
+    align::readout::Readout,
     error::{Error, Result},
     hub,
 };
 
-/// The format this program writes, and the newest it reads.
-pub(super) const FORMAT: u32 = 1;
+/// The newest format this program reads. What an older program would misread is written as that, anything else as 1.
+pub(super) const FORMAT: u32 = 2;
 
 /// Where a model was, and the sha256 of its files (file name → hash).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct ModalityEntry {
     pub d_hidden: usize,
     /// The encoder's files.
     pub encoder: Identity,
+    /// Where the vectors of both sides come from.
+    #[serde(default, skip_serializing_if = "Readout::is_default")]
+    pub readout: Readout,
 }
 
 impl ModalityEntry {
@@ -98,6 +102,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The oldest format that says all that `modalities` need.
+    pub(super) fn format_of(modalities: &BTreeMap<String, ModalityEntry>) -> u32 {
+        let plain = modalities.values().all(|entry| entry.readout.is_default());
+        if plain { 1 } else { FORMAT }
+    }
+
     /// Reads `bundle.json`.
     pub(super) fn read(file: &Path) -> Result<Self> {
         let refuse = |problem: String| Error::Input(format!("{}: {problem}", file.display()));

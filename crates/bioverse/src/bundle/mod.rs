@@ -28,7 +28,8 @@ pub use manifest::{Identity, Manifest, ModalityEntry};
 pub use write::Contents;
 
 use crate::{
-    align::space::TextMetric,
+    align::{readout::Readout, space::TextMetric},
+    cache::Cache,
     config::{RunConfig, suggest},
     encoders,
     error::{Error, Result},
@@ -80,16 +81,23 @@ impl Bundle {
         )))
     }
 
-    /// Compares LLM, tokenizer and encoder files with the recorded hashes; the first that differs is named.
-    pub fn verify(&self, registry: &Registry) -> Result<()> {
-        self.verify_llm(&self.manifest.llm.folder()?)?;
+    /// Compares LLM, tokenizer and encoder files with the recorded hashes; the first that differs is named. `cache` remembers
+    /// hashes of files that did not change.
+    pub fn verify(&self, registry: &Registry, cache: &Cache) -> Result<()> {
+        self.verify_llm(&self.manifest.llm.folder()?, cache)?;
         for (name, entry) in &self.manifest.modalities {
-            self.verify_encoder(name, entry, registry)?;
+            self.verify_encoder(name, entry, registry, cache)?;
         }
         Ok(())
     }
 
-    fn verify_encoder(&self, name: &str, entry: &ModalityEntry, registry: &Registry) -> Result<()> {
+    fn verify_encoder(
+        &self,
+        name: &str,
+        entry: &ModalityEntry,
+        registry: &Registry,
+        cache: &Cache,
+    ) -> Result<()> {
         if !encoders::is_known(registry, name, &entry.config) {
             let known = suggest::quoted(&registry.names());
             return Err(Error::Input(format!(
@@ -111,12 +119,12 @@ impl Bundle {
         let then = entry.encoder.files.keys().map(|file| folder.join(file));
         let mut files = encoders::weights(registry, name, &entry.table())?;
         files.extend(then);
-        let now = identity(&folder, &files)?;
+        let now = identity(&folder, &files, cache)?;
         entry.encoder.expect(&format!("{name} encoder"), &now)
     }
 
     /// Compares only the LLM and tokenizer at `llm` with the recorded hashes.
-    pub fn verify_llm(&self, llm: &Path) -> Result<()> {
+    pub fn verify_llm(&self, llm: &Path, cache: &Cache) -> Result<()> {
         if !llm.is_dir() {
             return Err(Error::Input(format!(
                 "{}: its LLM is not there any more: {} is no folder; put the LLM back, relative to the directory the \
@@ -126,9 +134,9 @@ impl Bundle {
             )));
         }
         // Hashing a tokenizer is cheap, so a wrong folder is told at once.
-        let tokenizer = identity::tokenizer(llm)?;
+        let tokenizer = identity::tokenizer(llm, cache)?;
         self.manifest.tokenizer.expect("tokenizer", &tokenizer)?;
-        self.manifest.llm.expect("LLM", &identity::llm(llm)?)
+        self.manifest.llm.expect("LLM", &identity::llm(llm, cache)?)
     }
 
     /// The trained projectors.
@@ -169,6 +177,33 @@ impl Bundle {
             )));
         }
         TextMetric::from_tensors(&tensors::load(&file)?, device)
+    }
+
+    /// Where the vectors come from that a modality was aligned by.
+    ///
+    /// # Errors
+    /// When the bundle has no such modality.
+    pub fn readout(&self, modality: &str) -> Result<Readout> {
+        let entry = self.manifest.modalities.get(modality).ok_or_else(|| {
+            let known: Vec<&str> = self
+                .manifest
+                .modalities
+                .keys()
+                .map(String::as_str)
+                .collect();
+            Error::Input(format!(
+                "the bundle {} has no modality `{modality}` (it has: {})",
+                self.dir.display(),
+                suggest::quoted(&known)
+            ))
+        })?;
+        Ok(entry.readout)
+    }
+
+    /// The cache of the run that wrote it; none where that cannot be told.
+    pub fn cache(&self) -> Cache {
+        self.config()
+            .map_or_else(|_| Cache::off(), |config| Cache::of(&config.run))
     }
 
     /// The LoRA folder, after stage 2.

@@ -7,7 +7,7 @@ use bioverse_core::{BoxError, Hidden, Modality, Preset, ProjectorConfig};
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::config::TextSpace;
+use crate::{cache::Cache, config::TextSpace};
 
 /// A modality whose encoder is one file.
 struct Toy<const RNA: bool>;
@@ -95,6 +95,7 @@ impl Place {
             identities: &Identities::of(&self.config, &self.registry)?,
             space: &space,
             metrics: &metrics,
+            readouts: &BTreeMap::new(),
             adapter: None,
             carried,
         };
@@ -151,7 +152,7 @@ fn what_is_written_is_what_is_read() {
     place.write("run/bundle", &["toy"], None).unwrap();
     let bundle = Bundle::open(&place.path("run")).unwrap();
     assert_eq!(bundle.dir, place.path("run/bundle"));
-    bundle.verify(&place.registry).unwrap();
+    bundle.verify(&place.registry, &Cache::off()).unwrap();
     let space = bundle.space(&Device::flex()).unwrap();
     assert_eq!((space.names(), space.d_model()), (vec!["toy"], 3));
     assert_eq!(
@@ -226,7 +227,7 @@ fn a_model_that_changed_is_refused_by_the_file_that_differs() {
         let bundle = place.write("bundle", &["toy"], None).unwrap();
         let name = file.split('/').nth(1).unwrap();
         fs::write(place.path(file), "another").unwrap();
-        let error = bundle.verify(&place.registry).unwrap_err();
+        let error = bundle.verify(&place.registry, &Cache::off()).unwrap_err();
         let text = error.to_string();
         assert!(
             text.contains(part) && text.contains(&format!("`{name}` differs (expected sha256 ")),
@@ -234,7 +235,10 @@ fn a_model_that_changed_is_refused_by_the_file_that_differs() {
         );
         assert_eq!(error.exit_code(), 2);
         fs::remove_file(place.path(file)).unwrap();
-        let text = bundle.verify(&place.registry).unwrap_err().to_string();
+        let text = bundle
+            .verify(&place.registry, &Cache::off())
+            .unwrap_err()
+            .to_string();
         assert!(text.contains(&format!("`{name}` is missing")), "{text}");
     }
 }
@@ -244,17 +248,19 @@ fn files_that_were_added_count_too_and_the_place_does_not() {
     let place = Place::new();
     let bundle = place.write("bundle", &["toy"], None).unwrap();
     fs::rename(place.path("lm"), place.path("elsewhere")).unwrap();
-    bundle.verify_llm(&place.path("elsewhere")).unwrap();
+    bundle
+        .verify_llm(&place.path("elsewhere"), &Cache::off())
+        .unwrap();
     assert!(
         bundle
-            .verify(&place.registry)
+            .verify(&place.registry, &Cache::off())
             .unwrap_err()
             .to_string()
             .contains("is no folder")
     );
     fs::write(place.path("elsewhere/chat_template.jinja"), "x").unwrap();
     let text = bundle
-        .verify_llm(&place.path("elsewhere"))
+        .verify_llm(&place.path("elsewhere"), &Cache::off())
         .unwrap_err()
         .to_string();
     assert!(
@@ -275,7 +281,10 @@ fn an_encoder_that_is_gone_is_not_looked_for_under_its_path() {
     let entry = bundle.manifest.modalities.get_mut("toy").unwrap();
     // Such a path could be a name of the Hub as well.
     entry.config.insert("path".into(), "no-such/encoder".into());
-    let text = bundle.verify(&place.registry).unwrap_err().to_string();
+    let text = bundle
+        .verify(&place.registry, &Cache::off())
+        .unwrap_err()
+        .to_string();
     assert!(
         text.contains("its toy encoder is not there any more: there is no no-such/encoder"),
         "{text}"
@@ -297,9 +306,12 @@ fn a_snapshot_is_recorded_with_its_source_and_may_get_other_weights() {
     assert_eq!(bundle.manifest.tokenizer.source, source);
     fs::write(snapshot.join("consolidated.safetensors"), "a copy").unwrap();
     fs::write(snapshot.join("pytorch_model.bin"), "a copy").unwrap();
-    bundle.verify(&place.registry).unwrap();
+    bundle.verify(&place.registry, &Cache::off()).unwrap();
     fs::write(snapshot.join("chat_template.jinja"), "x").unwrap();
-    let text = bundle.verify(&place.registry).unwrap_err().to_string();
+    let text = bundle
+        .verify(&place.registry, &Cache::off())
+        .unwrap_err()
+        .to_string();
     assert!(
         text.contains("`chat_template.jinja` was not there then"),
         "{text}"
@@ -314,7 +326,10 @@ fn weights_in_other_files_count_where_there_are_no_safetensors() {
     fs::write(lm.join("pytorch_model.bin"), "weights").unwrap();
     let bundle = place.write("bundle", &["toy"], None).unwrap();
     fs::write(lm.join("pytorch_model.bin"), "others").unwrap();
-    let text = bundle.verify(&place.registry).unwrap_err().to_string();
+    let text = bundle
+        .verify(&place.registry, &Cache::off())
+        .unwrap_err()
+        .to_string();
     assert!(text.contains("`pytorch_model.bin` differs"), "{text}");
 }
 
@@ -323,7 +338,7 @@ fn a_modality_that_this_program_lacks_is_named() {
     let place = Place::new();
     let bundle = place.write("bundle", &["rna"], None).unwrap();
     let text = bundle
-        .verify(&Registry::new().with::<Toy<false>>())
+        .verify(&Registry::new().with::<Toy<false>>(), &Cache::off())
         .unwrap_err()
         .to_string();
     assert!(text.contains("`rna`, which is not registered"), "{text}");
@@ -371,7 +386,7 @@ fn what_is_no_bundle_says_what_one_is() {
     for (damaged, expected) in [
         (text[..text.len() / 2].to_owned(), "is not JSON"),
         (
-            text.replace("\"format\": 1", "\"format\": 2"),
+            text.replace("\"format\": 1", "\"format\": 3"),
             "a newer bioverse",
         ),
         (text.replace("\"d_model\"", "\"width\""), "`d_model`"),

@@ -14,11 +14,11 @@ use bioverse_nn::{
 use burn::tensor::TensorData;
 
 use super::{
-    ADAPTER, Bundle, CONFIG, Identities, MANIFEST, Manifest, ModalityEntry, manifest::FORMAT,
-    metric_file, projector_file,
+    ADAPTER, Bundle, CONFIG, Identities, MANIFEST, Manifest, ModalityEntry, metric_file,
+    projector_file,
 };
 use crate::{
-    align::space::TextMetric,
+    align::{readout::Readout, space::TextMetric},
     config::RunConfig,
     error::{Error, Result},
     files::{StagedDir, write_atomic},
@@ -35,6 +35,8 @@ pub struct Contents<'a> {
     pub space: &'a LlmSpace,
     /// Fitted text metric, by modality; one that is not given is carried over.
     pub metrics: &'a BTreeMap<String, TextMetric>,
+    /// Where the vectors of both sides come from, by modality; one that is not given is carried over.
+    pub readouts: &'a BTreeMap<String, Readout>,
     /// The tuned LLM and its adapter configuration.
     pub adapter: Option<(&'a CausalLm, &'a LoraConfig)>,
     /// An earlier bundle of the same LLM: modalities that `space` lacks are carried over byte for byte. Its adapter is
@@ -62,7 +64,7 @@ impl Bundle {
             contents.config.to_toml()?.as_bytes(),
         )?;
         let manifest = Manifest {
-            format: FORMAT,
+            format: Manifest::format_of(&modalities),
             bioverse: env!("CARGO_PKG_VERSION").into(),
             d_model: contents.space.d_model(),
             llm,
@@ -139,6 +141,16 @@ impl Contents<'_> {
             projector: projector.config().clone(),
             d_hidden: projector.d_hidden(),
             encoder,
+            readout: self.readout(name),
+        })
+    }
+
+    fn readout(&self, name: &str) -> Readout {
+        let given = self.readouts.get(name).copied();
+        given.unwrap_or_else(|| {
+            self.earlier(name)
+                .map(|entry| entry.readout)
+                .unwrap_or_default()
         })
     }
 

@@ -52,6 +52,18 @@ pub fn batches(lengths: &[usize], budget: Budget) -> Vec<Range<usize>> {
     found
 }
 
+/// Neighbours of equal count among `counts`, which are sorted: batches without padding.
+pub fn alike(counts: &[usize], budget: Budget) -> Vec<Range<usize>> {
+    let mut found = vec![];
+    let mut start = 0;
+    for group in counts.chunk_by(|a, b| a == b) {
+        let within = batches(group, budget).into_iter();
+        found.extend(within.map(|range| start + range.start..start + range.end));
+        start += group.len();
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +84,14 @@ mod tests {
         assert!(batches(&[], BUDGET).is_empty());
         assert_eq!(batches(&[9; 300], BUDGET), [0..128, 128..256, 256..300]);
         assert_eq!(batches(&[10, 9000, 9000], BUDGET), [0..1, 1..2, 2..3]);
+    }
+
+    #[test]
+    fn batches_of_equal_count_mix_nothing_and_keep_the_budget() {
+        let counts = [vec![2; 3], vec![5; 200], vec![9000; 2]].concat();
+        let found = alike(&counts, BUDGET);
+        assert_eq!(found, [0..3, 3..131, 131..203, 203..204, 204..205]);
+        assert!(alike(&[], BUDGET).is_empty());
     }
 
     #[test]

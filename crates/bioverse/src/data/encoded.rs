@@ -1,89 +1,172 @@
-//! Frozen encodings: every distinct record goes through its encoder once. Encoders do not learn, so what they say about
-//! a record is the same in every epoch. It knows no file; callers say what to call a record.
+//! Frozen encodings: every distinct record goes through its encoder once, and what the cache has does not go through it at
+//! all. Encoders do not learn, so what they say about a record is the same in every epoch and in every run. It knows no
+//! file; callers say what to call a record.
 
 use std::collections::HashMap;
 
-use bioverse_core::{Encoder, Projector, Record};
+use bioverse_core::{Encoder, Projector, ProjectorConfig, Record};
 use burn::{prelude::*, tensor::TensorData};
 use rayon::prelude::*;
 
-use super::batches::{BUDGET, batches, length};
+use super::batches::{BUDGET, alike, batches, length};
 use super::refusal::brief;
 use crate::{
+    cache::{Cache, Key, Row, Shelf, key},
+    encoders::EncoderSource,
     error::{Error, Result},
     interrupt,
     telemetry::Progress,
 };
 
-/// Pooled encoder states of the distinct records of one modality, in memory: `[N, num_soft_tokens, d_hidden]`.
+/// Pooled encoder states of the distinct records of one modality: `[N, num_soft_tokens, d_hidden]`. What was computed in
+/// this run is in memory, what was known before is mapped from the cache.
 #[derive(Debug, Clone)]
 pub struct EncodedStore {
-    /// A record as JSON → its row in `pooled`.
-    index: HashMap<String, usize>,
-    pooled: Vec<f32>,
+    index: HashMap<Key, Place>,
+    computed: Vec<f32>,
     num_soft_tokens: usize,
     d_hidden: usize,
     /// Most states that a record had.
     longest: usize,
 }
 
+/// Where the states of a record are.
+#[derive(Debug, Clone)]
+enum Place {
+    /// Number among those computed.
+    Computed(usize),
+    Kept(Row),
+}
+
 /// A distinct record, and where it was first seen.
 struct Distinct<'a> {
-    key: String,
+    key: Key,
     record: &'a Record,
-    length: usize,
     first: usize,
+    /// Tokens where they can be counted, else about how many.
+    length: usize,
 }
 
 impl EncodedStore {
-    /// Encodes the distinct records among `records` (sorted by length, in batches, with a progress bar) and pools them as
-    /// `projector` does. A bad record is an error naming its row, `rows(i)` being what to call record i (for example
-    /// `file.jsonl row 7`); all are checked before the first is encoded.
+    /// [`open`](Self::open) with an encoder at hand and no cache.
     pub fn build(
         encoder: &Encoder,
         projector: &Projector,
         records: &[Record],
         rows: &dyn Fn(usize) -> String,
     ) -> Result<Self> {
-        let mut distinct = distinct(records);
-        let bad = distinct.par_iter().find_map_first(|item| {
-            encoder
-                .check(item.record)
-                .err()
-                .map(|error| (item.first, error))
-        });
-        if let Some((first, error)) = bad {
-            return Err(named(error, |_| rows(first)));
+        let mut store = Self::empty(projector.config());
+        store.d_hidden = projector.d_hidden();
+        store.encode(
+            encoder,
+            projector.config(),
+            distinct(records),
+            rows,
+            &mut Shelf::none(),
+        )?;
+        Ok(store)
+    }
+
+    /// The states of the distinct records among `records`, pooled as `recipe` says: from the cache, or else encoded in batches
+    /// with a progress bar. A bad record is an error naming its row, `rows(i)` being what to call record i (for example
+    /// `file.jsonl row 7`); all are checked before the first is encoded. Where the cache has all, the encoder is not loaded.
+    pub fn open(
+        source: &EncoderSource,
+        recipe: &ProjectorConfig,
+        cache: &Cache,
+        records: &[Record],
+        rows: &dyn Fn(usize) -> String,
+    ) -> Result<Self> {
+        let mut store = Self::empty(recipe);
+        let mut shelf = source.shelf(cache, recipe)?;
+        let distinct = distinct(records);
+        let (name, all) = (source.name(), distinct.len());
+        let missing = store.look_up(distinct, &mut shelf);
+        if shelf.is_on() && all > 1 {
+            let had = all - missing.len();
+            tracing::info!("{name}: {had} of {all} encodings came from the cache");
         }
-        distinct.sort_by_key(|item| (item.length, item.first));
-        let mut store = Self {
-            index: HashMap::with_capacity(distinct.len()),
-            pooled: vec![],
-            num_soft_tokens: projector.config().num_soft_tokens,
-            d_hidden: projector.d_hidden(),
+        if !missing.is_empty() || store.is_empty() {
+            let encoder = source.get()?;
+            store.d_hidden = encoder.d_hidden();
+            store.encode(encoder, recipe, missing, rows, &mut shelf)?;
+        }
+        shelf.finish();
+        Ok(store)
+    }
+
+    fn empty(recipe: &ProjectorConfig) -> Self {
+        Self {
+            index: HashMap::new(),
+            computed: vec![],
+            num_soft_tokens: recipe.num_soft_tokens,
+            d_hidden: 0,
             longest: 0,
+        }
+    }
+
+    /// Takes what the cache has, and returns the others.
+    fn look_up<'a>(&mut self, distinct: Vec<Distinct<'a>>, shelf: &mut Shelf) -> Vec<Distinct<'a>> {
+        let Some(width) = shelf.width() else {
+            return distinct;
         };
-        let mut progress = Progress::new(&format!("encode {}", encoder.name()), distinct.len());
-        let lengths: Vec<usize> = distinct.iter().map(|item| item.length).collect();
-        for range in batches(&lengths, BUDGET) {
-            let batch = &distinct[range];
+        self.d_hidden = width / self.num_soft_tokens.max(1);
+        let missing = distinct.into_iter().filter(|item| {
+            let row = shelf.get(&item.key);
+            let found = row.is_some();
+            self.index
+                .extend(row.map(|row| (item.key, Place::Kept(row))));
+            !found
+        });
+        missing.collect()
+    }
+
+    fn encode(
+        &mut self,
+        encoder: &Encoder,
+        recipe: &ProjectorConfig,
+        mut missing: Vec<Distinct<'_>>,
+        rows: &dyn Fn(usize) -> String,
+        shelf: &mut Shelf,
+    ) -> Result<()> {
+        let counted = measure(encoder, &mut missing)
+            .map_err(|(first, error)| named(error, |_| rows(first)))?;
+        missing.sort_by_key(|item| (item.length, item.first));
+        let mut progress = Progress::new(&format!("encode {}", encoder.name()), missing.len());
+        let lengths: Vec<usize> = missing.iter().map(|item| item.length).collect();
+        // Without padding, what is said about a record does not depend on its company, to the last bit.
+        let ranges = match counted {
+            true => alike(&lengths, BUDGET),
+            false => batches(&lengths, BUDGET),
+        };
+        for range in ranges {
+            let batch = &missing[range.clone()];
             if interrupt::requested() {
                 let saved = "nothing was trained yet, so run the same command again".into();
                 return Err(Error::Interrupted { step: 0, saved });
             }
-            store
-                .add(encoder, projector, batch)
+            let states = self
+                .add(encoder, recipe, batch)
                 .map_err(|error| named(error, |i| rows(batch[i].first)))?;
-            progress.set(store.len(), "");
+            if counted {
+                let each = self.num_soft_tokens * self.d_hidden;
+                let rows = states.chunks(each.max(1));
+                batch
+                    .iter()
+                    .zip(rows)
+                    .for_each(|(item, row)| shelf.put(item.key, row));
+            }
+            self.computed.extend(states);
+            progress.set(range.end, "");
         }
         progress.finish("");
-        store.report(encoder, projector);
-        Ok(store)
+        self.report(encoder);
+        Ok(())
     }
 
     /// What the owner of the records should know about them.
-    fn report(&self, encoder: &Encoder, projector: &Projector) {
-        let (name, several) = (encoder.name(), projector.config().num_soft_tokens);
+    fn report(&self, encoder: &Encoder) {
+        let (name, several) = (encoder.name(), self.num_soft_tokens);
         if let Some(summary) = encoder.summary() {
             tracing::info!("{name}: {summary}");
         }
@@ -95,30 +178,43 @@ impl EncodedStore {
         }
     }
 
+    /// The pooled states of a batch, one record behind the other; its records are in the index from now on.
     fn add(
         &mut self,
         encoder: &Encoder,
-        projector: &Projector,
+        recipe: &ProjectorConfig,
         batch: &[Distinct<'_>],
-    ) -> bioverse_core::Result<()> {
+    ) -> bioverse_core::Result<Vec<f32>> {
         let records: Vec<Record> = batch.iter().map(|item| item.record.clone()).collect();
         let hidden = encoder.encode(&records)?;
         let [_, states, width] = hidden.states.dims();
         self.longest = self.longest.max(states);
         if width != self.d_hidden {
-            return Err(bioverse_core::Error::Space(format!(
-                "the `{}` projector reads hidden states {} wide, but the encoder gives {width}: it was aligned to another \
-                 encoder",
-                encoder.name(),
-                self.d_hidden
-            )));
+            return Err(other_width(encoder.name(), self.d_hidden, width));
         }
-        let pooled = projector.pool(hidden).into_data().convert::<f32>();
-        self.pooled.extend(pooled.iter::<f32>());
-        for item in batch {
-            self.index.insert(item.key.clone(), self.index.len());
+        let each = self.num_soft_tokens * self.d_hidden;
+        let first = self.computed.len() / each.max(1);
+        for (i, item) in batch.iter().enumerate() {
+            self.index.insert(item.key, Place::Computed(first + i));
         }
-        Ok(())
+        let pooled = recipe.pool(hidden).into_data().convert::<f32>();
+        Ok(pooled.iter::<f32>().collect())
+    }
+
+    /// Width of the encoder's states.
+    pub fn d_hidden(&self) -> usize {
+        self.d_hidden
+    }
+
+    /// Refuses states that `projector` cannot read.
+    ///
+    /// # Errors
+    /// When the projector was aligned to an encoder of another width.
+    pub fn check(&self, modality: &str, projector: &Projector) -> Result<()> {
+        match projector.d_hidden() == self.d_hidden {
+            true => Ok(()),
+            false => Err(other_width(modality, projector.d_hidden(), self.d_hidden).into()),
+        }
     }
 
     /// Number of distinct records.
@@ -139,27 +235,66 @@ impl EncodedStore {
         let size = self.num_soft_tokens * self.d_hidden;
         let mut states = Vec::with_capacity(records.len() * size);
         for record in records {
-            let key = record.to_string();
-            let row = self.index.get(&key).ok_or_else(|| {
-                Error::Run(format!("the record {key} was not encoded before it was asked for; this is an error of bioverse"))
-            })?;
-            states.extend_from_slice(&self.pooled[row * size..][..size]);
+            let text = record.to_string();
+            match self.index.get(&key([text.as_bytes()])) {
+                Some(Place::Computed(row)) => {
+                    states.extend_from_slice(&self.computed[row * size..][..size]);
+                }
+                Some(Place::Kept(row)) => states.extend(row.values()),
+                None => {
+                    return Err(Error::Run(format!(
+                        "the record {text} was not encoded before it was asked for; this is an error of bioverse"
+                    )));
+                }
+            }
         }
         let data = TensorData::new(states, [records.len(), self.num_soft_tokens, self.d_hidden]);
         Ok(Tensor::from_data(data, device))
     }
 }
 
+/// Checks all records and counts their tokens. Whether all could be counted; else the first bad one, by its place.
+fn measure(
+    encoder: &Encoder,
+    missing: &mut [Distinct<'_>],
+) -> std::result::Result<bool, (usize, bioverse_core::Error)> {
+    let measured: Vec<_> = missing
+        .par_iter()
+        .map(|item| {
+            encoder
+                .measure(item.record)
+                .map_err(|error| (item.first, error))
+        })
+        .collect();
+    let counts: Vec<Option<usize>> = measured
+        .into_iter()
+        .collect::<std::result::Result<_, _>>()?;
+    let counted = counts.iter().all(Option::is_some);
+    for (item, count) in missing.iter_mut().zip(counts) {
+        item.length = count
+            .filter(|_| counted)
+            .unwrap_or_else(|| length(item.record));
+    }
+    Ok(counted)
+}
+
+fn other_width(modality: &str, reads: usize, gives: usize) -> bioverse_core::Error {
+    bioverse_core::Error::Space(format!(
+        "the `{modality}` projector reads hidden states {reads} wide, but the encoder gives {gives}: it was aligned to \
+         another encoder"
+    ))
+}
+
 /// Each record once, in order of first appearance.
 fn distinct(records: &[Record]) -> Vec<Distinct<'_>> {
     let mut seen = std::collections::HashSet::new();
     let items = records.iter().enumerate().map(|(first, record)| Distinct {
-        key: record.to_string(),
+        key: key([record.to_string().as_bytes()]),
         record,
-        length: length(record),
         first,
+        length: 0,
     });
-    items.filter(|item| seen.insert(item.key.clone())).collect()
+    items.filter(|item| seen.insert(item.key)).collect()
 }
 
 /// An error about a record, with the name of its row instead of its place in a batch.

@@ -11,10 +11,7 @@ use super::{
     metrics::{self, Retrieval},
     rows,
 };
-use crate::{
-    Session,
-    error::{Error, Result},
-};
+use crate::{Session, error::Result};
 
 /// Ids of the best candidates that a prediction keeps.
 const KEPT: usize = 10;
@@ -79,7 +76,6 @@ pub struct Outcome {
 
 /// Ranks the whole eval side with the bundle and with the baseline.
 pub fn run(session: &Session, modality: &str, train: &[Pair], eval: &[Pair]) -> Result<Outcome> {
-    check(session, modality, eval)?;
     let model = similarity(session, modality, eval)?;
     let (baseline, lambda) = baseline::scores(train, eval)?;
     let (ours, theirs) = (ranks(&model), ranks(&baseline));
@@ -103,28 +99,14 @@ pub fn run(session: &Session, modality: &str, train: &[Pair], eval: &[Pair]) -> 
     })
 }
 
-/// A record that the encoder refuses is named by its row before anything is encoded.
-fn check(session: &Session, modality: &str, pairs: &[Pair]) -> Result<()> {
-    let Some(encoder) = session.encoders.get(modality) else {
-        return Ok(());
-    };
-    let refused = pairs.iter().find_map(|pair| {
-        let error = encoder.check(&pair.record).err()?;
-        Some(Error::Input(match error {
-            bioverse_core::Error::Record { source, .. } => format!("`{}`: {source}", pair.id),
-            other => format!("`{}`: {other}", pair.id),
-        }))
-    });
-    refused.map_or(Ok(()), Err)
-}
-
 /// Cosine of soft vectors and text vectors, both in the bundle's metric, `[records, texts]`.
 fn similarity(session: &Session, modality: &str, pairs: &[Pair]) -> Result<Matrix> {
     let records: Vec<Record> = pairs.iter().map(|pair| pair.record.clone()).collect();
     let texts: Vec<String> = pairs.iter().map(|pair| pair.text.clone()).collect();
     let metric = session.text_metric(modality)?;
-    let soft = metric.apply(session.embed_records(modality, &records)?);
-    let text = metric.apply(session.embed_texts(&texts)?);
+    let name = |i: usize| format!("`{}`", pairs[i].id);
+    let soft = metric.apply(session.embed_records(modality, &records, &name)?);
+    let text = metric.apply(session.embed_texts(modality, &texts, &name)?);
     let (soft, text) = (Matrix::from_tensor(soft), Matrix::from_tensor(text));
     Ok(soft.normalized().times_transposed(&text.normalized()))
 }

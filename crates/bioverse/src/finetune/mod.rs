@@ -137,6 +137,7 @@ fn write<'a>(
         identities,
         space: &space,
         metrics: &metrics,
+        readouts: &BTreeMap::new(),
         adapter,
         carried: Some(&start.bundle),
     };

@@ -9,6 +9,7 @@ use burn::prelude::*;
 
 use super::rates::{LORA, PROJECTORS, TASK_TOKENS};
 use crate::bundle::{Bundle, Identity};
+use crate::cache::Cache;
 use crate::config::{Dtype, FinetuneSection, RunConfig};
 use crate::error::{Error, Result};
 use crate::hub;
@@ -100,11 +101,12 @@ impl Start {
         let (bundle, config) = settled(config)?;
         let config = hub::fetch(&config)?;
         let llm = hub::locate(&config.llm.path)?.dir;
+        let cache = &Cache::of(&config.run);
         // An LLM that was moved is fine as long as its files are the same.
         if llm != bundle.manifest.llm.path {
-            bundle.verify_llm(&llm)?;
+            bundle.verify_llm(&llm, cache)?;
         }
-        bundle.verify(registry)?;
+        bundle.verify(registry, cache)?;
         Ok(Self {
             bundle,
             config,

@@ -6,10 +6,11 @@ use bioverse_core::{Record, Registry};
 use burn::prelude::*;
 
 use super::setup::Start;
+use crate::cache::Cache;
 use crate::config::RunConfig;
 use crate::data::refusal::{MEND, refusal, with_step};
 use crate::data::{EncodedStore, Screen, Split};
-use crate::encoders;
+use crate::encoders::{self, EncoderSource};
 use crate::error::{Error, Result};
 use crate::instructions::{Rows, Rules};
 use crate::model::Bioverse;
@@ -61,9 +62,11 @@ impl Sides {
             if records.is_empty() {
                 continue;
             }
-            let encoder = encoders::load(registry, name, &entry.table(), device)?;
+            let encoder = EncoderSource::new(registry, name, &entry.table(), device);
             let row = |index: usize| rows.get(index).cloned().unwrap_or_default();
-            let store = EncodedStore::build(&encoder, model.projector(name)?, &records, &row)?;
+            let (projector, cache) = (model.projector(name)?, Cache::of(&start.config.run));
+            let store = EncodedStore::open(&encoder, projector.config(), &cache, &records, &row)?;
+            store.check(name, projector)?;
             encoded.insert(name.clone(), store);
         }
         Ok(encoded)

@@ -5,17 +5,17 @@ mod conversation;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bioverse_core::{
-    BoxError, Encoder, Example, Layout, PadSide, Prompt, Record, Registry, Segment,
-};
+use bioverse_core::{BoxError, Example, Layout, PadSide, Prompt, Record, Registry, Segment};
 use bioverse_nn::generate::{before_stop, generate};
 use bioverse_nn::{CausalLm, GenerationConfig, Tokenizer};
 use burn::prelude::*;
 
-use crate::align::space::{self, TextMetric};
+use crate::align::{space::TextMetric, texts::Texts};
 use crate::bundle::Bundle;
+use crate::cache::Cache;
+use crate::config::TextSource;
 use crate::data::EncodedStore;
-use crate::encoders;
+use crate::encoders::EncoderSource;
 use crate::error::{Error, Result};
 use crate::model::Bioverse;
 use crate::telemetry::Progress;
@@ -30,17 +30,19 @@ pub struct Session {
     pub model: Bioverse,
     /// Tokenizer of the LLM.
     pub tokenizer: Tokenizer,
-    /// Encoders by modality.
-    pub encoders: BTreeMap<String, Encoder>,
+    /// Encoders by modality, each loaded when a record needs it.
+    pub encoders: BTreeMap<String, EncoderSource>,
     /// Device.
     pub device: Device,
+    cache: Cache,
 }
 
 impl Session {
     /// Verifies hashes and loads everything. The adapter is folded into the LLM.
     pub fn open(bundle: &Path, registry: &Registry, device: &Device) -> Result<Self> {
         let bundle = Bundle::open(bundle)?;
-        bundle.verify(registry)?;
+        let cache = bundle.cache();
+        bundle.verify(registry, &cache)?;
         let folder = bundle.manifest.llm.folder()?;
         let mut llm = CausalLm::load(&folder, device)?;
         if let Some(adapter) = bundle.adapter_dir() {
@@ -51,7 +53,7 @@ impl Session {
         for (name, entry) in &bundle.manifest.modalities {
             encoders.insert(
                 name.clone(),
-                encoders::load(registry, name, &entry.table(), device)?,
+                EncoderSource::new(registry, name, &entry.table(), device),
             );
         }
         let projectors = bundle.space(device)?.into_projectors();
@@ -61,6 +63,7 @@ impl Session {
             tokenizer,
             encoders,
             device: device.clone(),
+            cache,
         })
     }
 
@@ -138,22 +141,45 @@ impl Session {
         Ok(answer)
     }
 
-    /// Soft vectors of records for retrieval, before the text metric.
+    /// Vectors of records for retrieval, before the text metric, by the read-out that the modality was aligned with; `name(i)`
+    /// is what to call record i in a message.
     ///
     /// # Shapes
-    /// N records → `[N, d_model]`
-    pub fn embed_records(&self, modality: &str, records: &[Record]) -> Result<Tensor<2>> {
-        let store = self.encode(modality, records)?;
+    /// N records → `[N, width of the read-out]`
+    pub fn embed_records(
+        &self,
+        modality: &str,
+        records: &[Record],
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<Tensor<2>> {
+        let store = self.encode_named(modality, records, name)?;
         let pooled = store.get(records, &self.device)?;
-        Ok(self.model.projector(modality)?.embed(pooled))
+        let readout = self.bundle.readout(modality)?;
+        Ok(readout.soft(self.model.projector(modality)?, pooled))
     }
 
-    /// Mean input embeddings of texts, before the text metric.
+    /// Vectors of texts, before the text metric, by the same read-out. They are those of the LLM without adapter: that is
+    /// what stage 1 put records beside.
     ///
     /// # Shapes
-    /// N texts → `[N, d_model]`
-    pub fn embed_texts(&self, texts: &[String]) -> Result<Tensor<2>> {
-        space::embed_texts(&self.model.llm, &self.tokenizer, texts, &self.device)
+    /// N texts → `[N, width of the read-out]`
+    pub fn embed_texts(
+        &self,
+        modality: &str,
+        texts: &[String],
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<Tensor<2>> {
+        let readout = self.bundle.readout(modality)?;
+        let folder = self.bundle.manifest.llm.folder()?;
+        let reader = Texts::new(folder, readout, self.cache.clone(), &self.device);
+        // An adapter leaves input embeddings as they are.
+        let same =
+            self.bundle.adapter_dir().is_none() || readout.source == TextSource::InputEmbeddings;
+        let reader = match same {
+            true => reader.with_model(self.model.llm.clone()),
+            false => reader,
+        };
+        reader.embed(texts, name)
     }
 
     /// The metric both are compared in.
@@ -191,13 +217,24 @@ impl Session {
     }
 
     fn encode(&self, modality: &str, records: &[Record]) -> Result<EncodedStore> {
+        self.encode_named(modality, records, &|index| format!("record {}", index + 1))
+    }
+
+    fn encode_named(
+        &self,
+        modality: &str,
+        records: &[Record],
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<EncodedStore> {
         let projector = self.model.projector(modality)?;
         let encoder = self
             .encoders
             .get(modality)
             .ok_or_else(|| Error::Input(format!("this bundle has no `{modality}` encoder")))?;
-        let name = |index: usize| format!("record {}", index + 1);
-        EncodedStore::build(encoder, projector, records, &name)
+        let recipe = projector.config();
+        let store = EncodedStore::open(encoder, recipe, &self.cache, records, name)?;
+        store.check(modality, projector)?;
+        Ok(store)
     }
 
     /// Encodings of every record that the prompts hold, by modality.

@@ -3,7 +3,7 @@
 use bioverse_core::Registry;
 
 use super::{Findings, model};
-use crate::{Bundle, bundle::Identity};
+use crate::{Bundle, bundle::Identity, cache::Cache};
 
 /// A bundle.
 pub fn look(bundle: &Bundle, registry: &Registry, findings: &mut Findings) {
@@ -51,7 +51,7 @@ pub fn look(bundle: &Bundle, registry: &Registry, findings: &mut Findings) {
     {
         findings.problem(error.to_string());
     }
-    if let Err(error) = bundle.verify(registry) {
+    if let Err(error) = bundle.verify(registry, &Cache::off()) {
         findings.problem(error.to_string());
     }
 }
