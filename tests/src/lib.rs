@@ -1,6 +1,7 @@
 //! What the tests of the whole workspace share: the real program, scratch runs, and how its output is read. It tests
 //! nothing itself.
 
+pub mod planted;
 pub mod python;
 
 use std::{

@@ -1,6 +1,7 @@
 //! Join biological foundation models with large language models through soft tokens.
 
 pub mod align;
+pub mod audit;
 pub mod bundle;
 pub mod cache;
 pub mod cli;

@@ -3,8 +3,12 @@
 use bioverse_core::Registry;
 use clap::Args;
 
-use super::{out, stage::StageArgs};
-use crate::{error::Result, finetune};
+use super::{audit, out, stage::StageArgs};
+use crate::{
+    audit::{FILE, Report},
+    error::Result,
+    finetune,
+};
 
 /// Stage 2: tunes projectors and a LoRA of the LLM on instructions that carry records.
 ///
@@ -31,6 +35,10 @@ impl Finetune {
             return out::text(&finetune::dry_run(&resolved, registry)?);
         }
         let bundle = finetune::run(&resolved, registry, self.stage.options())?;
+        let found = resolved.config.run.dir.join(FILE);
+        if found.exists() {
+            audit::show(&Report::read(&found)?)?;
+        }
         let (dir, run) = (bundle.dir.display(), resolved.config.run.dir.display());
         out::line(&format!("tuned: the bundle is {dir}"))?;
         out::line(&format!("next: bioverse eval --bundle {run} --suite all"))

@@ -5,6 +5,7 @@
 
 mod align;
 mod ask;
+mod audit;
 mod convert;
 mod download;
 mod encode;
@@ -57,6 +58,7 @@ enum Verb {
     Finetune(finetune::Finetune),
     Ask(ask::Ask),
     Eval(eval::Eval),
+    Audit(audit::Audit),
     Generate(generate::Generate),
     Encode(encode::Encode),
     Convert(convert::Convert),
@@ -120,6 +122,7 @@ fn dispatch(verb: Verb, matches: &ArgMatches, registry: &Registry) -> Result<()>
             command.run(given.unwrap_or_default(), registry)
         }
         Verb::Eval(command) => command.run(registry),
+        Verb::Audit(command) => command.run(registry),
         Verb::Generate(command) => command.run(),
         Verb::Encode(command) => command.run(registry),
         Verb::Convert(command) => command.run(),

@@ -17,6 +17,7 @@ use burn::module::Module;
 use burn::prelude::*;
 
 use crate::align::StageOptions;
+use crate::audit;
 use crate::bundle::{Bundle, Contents, Identities};
 use crate::config::{Resolved, RunConfig};
 use crate::data::Screen;
@@ -73,6 +74,9 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
         encoded.keys(),
         &device,
     )?;
+    // Before the run counts as finished: a run that is resumed makes up for it.
+    let sides = (&rows.train, rows.held_out.as_ref());
+    audit::after_training(config, &model, sides, &encoded, &device)?;
     checkpoints.finish()?;
     Ok(bundle)
 }

@@ -231,6 +231,11 @@ impl Rows {
         names.collect()
     }
 
+    /// The prompts, in order.
+    pub fn prompts(&self) -> &[Prompt] {
+        &self.prompts
+    }
+
     /// The layout of prompts whose texts are those of these rows; records may be others.
     pub fn lay_out(&self, prompts: &[Prompt]) -> Result<Layout> {
         let tokenize = |text: &str| {

@@ -216,7 +216,7 @@ impl Session {
             .map_err(|error| bioverse_core::Error::Space(error.to_string()))
     }
 
-    fn encode(&self, modality: &str, records: &[Record]) -> Result<EncodedStore> {
+    pub(crate) fn encode(&self, modality: &str, records: &[Record]) -> Result<EncodedStore> {
         self.encode_named(modality, records, &|index| format!("record {}", index + 1))
     }
 
