@@ -84,7 +84,7 @@ impl Own {
             .and_then(|bundle| bundle.config())
             .expect("a bundle")
             .data;
-        let read = |split| read_examples(&data, split, &["glycan"]).expect("rows");
+        let read = |split| read_examples(&data, split, &["glycan"], &registry).expect("rows");
         Self {
             session: Session::open(&dir, &registry, &device).expect("a session"),
             train: read(Split::Train),
