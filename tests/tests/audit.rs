@@ -104,8 +104,11 @@ impl Own {
     /// Soft tokens of the mean record, `[1, 1, d_model]`.
     fn mean(&self, records: &[Record]) -> Tensor<3> {
         let projector = self.session.model.projector("glycan").expect("a projector");
-        let encoder = &self.session.encoders["glycan"];
-        let store = EncodedStore::build(encoder, projector, records, &|_| String::new())
+        let table = self.session.bundle.manifest.modalities["glycan"].table();
+        let registry = bioverse::registry::standard();
+        let encoder = bioverse::encoders::load(&registry, "glycan", &table, &self.device)
+            .expect("an encoder");
+        let store = EncodedStore::build(&encoder, projector, records, &|_| String::new())
             .expect("encodings");
         let soft = projector.project(store.get(records, &self.device).expect("states"));
         soft.embeds.mean_dim(0)
