@@ -115,10 +115,8 @@ impl Dashboard {
             return;
         }
         // One column is left free: some terminals break a line that ends in the last one.
-        match screen::room() {
-            Some((columns, rows)) => screen::draw(paint::lines(self, columns - 1, rows)),
-            None => screen::clear(),
-        }
+        let (columns, rows) = screen::size();
+        screen::draw(paint::lines(self, columns.saturating_sub(1).max(1), rows));
         self.drawn = Some(Instant::now());
     }
 }

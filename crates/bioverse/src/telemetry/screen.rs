@@ -50,9 +50,16 @@ pub fn room() -> Option<(u16, u16)> {
     if PLAIN.load(Ordering::Relaxed) || dumb || !std::io::stderr().is_terminal() {
         return None;
     }
-    terminal::size()
-        .ok()
-        .filter(|(columns, _)| *columns >= NARROW)
+    Some(size()).filter(|(columns, _)| *columns >= NARROW)
+}
+
+/// Columns and rows, whatever is there.
+pub fn size() -> (u16, u16) {
+    // Some pseudo-terminals have no size; this is what programs then expect.
+    match terminal::size() {
+        Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
+        _ => (80, 24),
+    }
 }
 
 /// Whether colours are wanted: <https://no-color.org>.
@@ -113,7 +120,7 @@ fn picture() -> MutexGuard<'static, Option<Picture>> {
 }
 
 fn columns() -> usize {
-    terminal::size().map_or(80, |(columns, _)| columns.into())
+    size().0.into()
 }
 
 fn write(text: &str) {

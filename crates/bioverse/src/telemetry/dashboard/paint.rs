@@ -15,12 +15,15 @@ const WIDEST: u16 = 110;
 /// Rows of the whole picture, and of the one without curves.
 const TALL: u16 = 12;
 const FLAT: u16 = 3;
+/// Columns below which curves say nothing.
+const NARROWEST: u16 = 50;
 /// Rows of the terminal that stay free for what is said.
 const FREE: u16 = 4;
 
 /// What is to be drawn in a terminal of this size, each line with its visible columns.
 pub(super) fn lines(board: &Dashboard, columns: u16, rows: u16) -> Vec<(String, usize)> {
-    let height = if rows >= TALL + FREE { TALL } else { FLAT };
+    let roomy = rows >= TALL + FREE && columns >= NARROWEST;
+    let height = if roomy { TALL } else { FLAT };
     let area = Rect::new(0, 0, columns.min(WIDEST), height.min(rows.max(1)));
     let mut buffer = Buffer::empty(area);
     paint(board, area, &mut buffer);
@@ -111,10 +114,7 @@ fn chart(name: &str, curve: &Curve, total: usize, color: Color, area: Rect, buff
 fn numbers(board: &Dashboard) -> String {
     const GB: f64 = 1e9;
     let moment = &board.moment;
-    let mut text = format!(
-        "lr {:.2e} · gradient norm {:.3}",
-        moment.lr, moment.grad_norm
-    );
+    let mut text = format!("lr {:.2e} · gradient {:.3}", moment.lr, moment.grad_norm);
     if let Some(bytes) = moment.memory.process {
         text += &format!(" · memory {:.2} GB", bytes as f64 / GB);
     }
