@@ -269,7 +269,10 @@ fn ctrl_c_and_errors_leave_a_clean_terminal_and_whole_sentences() {
     // The sentence is longer than the terminal is wide.
     let (_, last) = left.rsplit_once("\nerror: ").expect("a last sentence");
     let last = last.replace('\n', "");
-    assert!(last.starts_with("interrupted at step") && last.ends_with("--resume`"), "{left}");
+    assert!(
+        last.starts_with("interrupted at step") && last.ends_with("--resume`"),
+        "{left}"
+    );
 
     let mut bad = long(dir.path(), 1_000_000);
     bad.extend(["--set".into(), "align.lr=1e30".into()]);
