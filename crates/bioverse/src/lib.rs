@@ -21,7 +21,9 @@ pub mod interrupt;
 pub mod model;
 pub mod pretrain;
 pub mod registry;
+pub mod report;
 pub mod session;
+pub mod sweep;
 pub mod telemetry;
 pub mod train;
 

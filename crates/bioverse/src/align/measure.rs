@@ -42,6 +42,17 @@ const METRICS: [(&str, bool); 20] = [
     ("uniformity_text", false),
 ];
 
+/// Whether more of a measurement is better, by its name without `held_out_`; `None` for what is not measured.
+pub fn more_is_better(name: &str) -> Option<bool> {
+    let found = METRICS.into_iter().find(|(known, _)| *known == name);
+    found.map(|(_, more)| more)
+}
+
+/// Everything that is measured on held-out pairs.
+pub fn measured() -> impl Iterator<Item = &'static str> {
+    METRICS.into_iter().map(|(name, _)| name)
+}
+
 /// Refuses an `align.early_stopping` that nothing is measured under, or a run that measures nothing. `held_out` gives the
 /// held-out pairs of each modality.
 pub(super) fn check<'a>(

@@ -44,6 +44,7 @@ use crate::train::checkpoint::Checkpoints;
 use crate::{device, files, hub, interrupt};
 
 pub use dry_run::dry_run;
+pub(crate) use measure::{measured, more_is_better};
 use pairs::Pairs;
 use target::{Sources, Target};
 

@@ -17,8 +17,10 @@ mod merge_adapter;
 mod new_folder;
 mod out;
 mod pretrain;
+mod report;
 mod sampling;
 mod stage;
+mod sweep;
 
 use std::{ffi::OsString, panic::AssertUnwindSafe, process::ExitCode};
 
@@ -66,6 +68,8 @@ enum Verb {
     Inspect(inspect::Inspect),
     Download(download::Download),
     Pretrain(pretrain::Pretrain),
+    Report(report::Report),
+    Sweep(sweep::Sweep),
 }
 
 /// The program with the modalities of `registry`.
@@ -130,6 +134,8 @@ fn dispatch(verb: Verb, matches: &ArgMatches, registry: &Registry) -> Result<()>
         Verb::Inspect(command) => command.run(registry),
         Verb::Download(command) => command.run(),
         Verb::Pretrain(command) => command.run(),
+        Verb::Report(command) => command.run(),
+        Verb::Sweep(command) => command.run(registry),
     }
 }
 

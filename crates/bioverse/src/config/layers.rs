@@ -284,7 +284,7 @@ pub(super) fn lay(table: &mut Table, key: &[String], value: Value) {
 }
 
 /// Every leaf of a table with its dotted key.
-pub(super) fn leaves(table: &Table) -> Vec<(String, Value)> {
+pub(crate) fn leaves(table: &Table) -> Vec<(String, Value)> {
     let mut found = vec![];
     for (key, value) in table {
         match value {

@@ -17,6 +17,7 @@ use std::{
 use bioverse_core::{ProjectorConfig, Registry};
 use toml::{Table, Value};
 
+pub(crate) use layers::leaves;
 pub use sections::{
     AlignSection, BioSource, DataSection, Direction, Dtype, FinetuneSection, LlmSection,
     MixtureEntry, Objective, Positives, RunConfig, RunSection, Sampling, TextPool, TextSource,

@@ -10,17 +10,25 @@ pub struct Table {
 impl Table {
     /// With the names of the columns, of which the first `text_columns` hold text.
     pub fn new<const N: usize>(text_columns: usize, header: [&str; N]) -> Self {
+        Self::of(text_columns, header.map(str::to_owned).to_vec())
+    }
+
+    /// As [`new`](Self::new), for columns that are not known beforehand.
+    pub fn of(text_columns: usize, header: Vec<String>) -> Self {
         Self {
-            rows: vec![header.map(str::to_owned).to_vec()],
+            rows: vec![header],
             text_columns,
         }
     }
 
     /// Adds a row.
+    pub fn cells(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// Adds a row with a label.
     pub fn row(&mut self, label: &str, cells: impl IntoIterator<Item = String>) {
-        let mut row = vec![label.to_owned()];
-        row.extend(cells);
-        self.rows.push(row);
+        self.cells(std::iter::once(label.to_owned()).chain(cells).collect());
     }
 }
 

@@ -1,0 +1,383 @@
+//! A line chart as positions and words: what the page draws, and the table of the same numbers. It knows no colour, no
+//! markup, and not what the lines mean.
+
+use serde::Serialize;
+
+use super::axis::{Axis, number, percent};
+
+/// Size of the drawing and the room around the plot, in units of the drawing.
+const WIDTH: f64 = 460.0;
+const HEIGHT: f64 = 260.0;
+const LEFT: f64 = 58.0;
+const RIGHT: f64 = 14.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 40.0;
+/// More points than this are not to be seen in a drawing of this width.
+const POINTS: usize = 400;
+/// Rows of the table below a chart.
+const ROWS: usize = 60;
+/// A series of at most so many points shows each as a dot.
+const DOTS: usize = 24;
+
+/// Named values over steps.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// For legend and table.
+    pub name: String,
+    /// (step, value).
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A value that does not change, drawn across.
+#[derive(Debug, Clone)]
+pub struct Level {
+    /// For legend and table.
+    pub name: String,
+    /// The value.
+    pub value: f64,
+}
+
+/// How the values are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// As they are.
+    Linear,
+    /// In powers of ten, where they span at least two.
+    Wide,
+    /// Shares, as percentages from 0 to 100.
+    Share,
+}
+
+/// What is to be drawn.
+#[derive(Debug, Clone)]
+pub struct Plot {
+    /// Unique on the page.
+    pub id: String,
+    /// Heading.
+    pub title: String,
+    /// One sentence on how to read it.
+    pub note: String,
+    /// Lines.
+    pub series: Vec<Series>,
+    /// Reference values.
+    pub levels: Vec<Level>,
+    /// Of the values.
+    pub scale: Scale,
+}
+
+/// A drawing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Chart {
+    id: String,
+    title: String,
+    note: String,
+    summary: String,
+    width: f64,
+    height: f64,
+    /// Left, right, top, bottom of the plot.
+    frame: [f64; 4],
+    x_ticks: Vec<Tick>,
+    y_ticks: Vec<Tick>,
+    lines: Vec<Drawn>,
+    levels: Vec<DrawnLevel>,
+    table: Numbers,
+}
+
+/// A tick.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tick {
+    /// Position.
+    pub at: f64,
+    /// Text.
+    pub label: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Drawn {
+    name: String,
+    slot: usize,
+    path: String,
+    dots: Vec<Dot>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Dot {
+    x: f64,
+    y: f64,
+    title: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct DrawnLevel {
+    name: String,
+    slot: usize,
+    y: f64,
+}
+
+/// The numbers behind a chart.
+#[derive(Debug, Clone, Serialize)]
+struct Numbers {
+    columns: Vec<String>,
+    rows: Vec<Row>,
+    /// Lines that are in the file and not in the table.
+    left_out: usize,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Row {
+    step: u64,
+    cells: Vec<Cell>,
+}
+
+/// A number: exactly, and as people read it. Empty where there is none.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cell {
+    /// With every digit.
+    pub exact: Option<f64>,
+    /// Rounded.
+    pub text: String,
+}
+
+impl Cell {
+    /// With about four digits.
+    pub fn number(value: Option<f64>) -> Self {
+        Self {
+            exact: value,
+            text: value.map_or(String::new(), number),
+        }
+    }
+
+    /// With three decimals, so that a column lines up.
+    pub fn fixed(value: Option<f64>) -> Self {
+        Self {
+            exact: value,
+            text: value.map_or(String::new(), |value| format!("{value:.3}")),
+        }
+    }
+
+    /// A share, as a percentage.
+    pub fn percent(value: Option<f64>) -> Self {
+        Self {
+            exact: value,
+            text: value.map_or(String::new(), percent),
+        }
+    }
+}
+
+impl Plot {
+    /// The drawing; `None` when there is nothing to draw.
+    pub fn draw(mut self) -> Option<Chart> {
+        self.series.retain(|series| !series.points.is_empty());
+        if self.series.is_empty() {
+            return None;
+        }
+        let steps = self.series.iter().flat_map(|s| &s.points).map(|(x, _)| *x);
+        let x = Axis::exact(steps, [LEFT, WIDTH - RIGHT], 5);
+        let y = self.vertical();
+        let x_ticks = x.ticks.iter().filter(|tick| tick.fract() == 0.0);
+        let x_ticks = x_ticks.map(|tick| Tick {
+            at: x.at(*tick),
+            label: number(*tick),
+        });
+        let y_ticks = y.ticks.iter().map(|tick| Tick {
+            at: y.at(*tick),
+            label: match self.scale {
+                Scale::Share => format!("{:.0} %", 100.0 * tick),
+                _ => y.label(*tick),
+            },
+        });
+        let lines = self.series.iter().enumerate();
+        let levels = self.levels.iter().enumerate();
+        Some(Chart {
+            summary: self.summary(),
+            width: WIDTH,
+            height: HEIGHT,
+            frame: [LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM],
+            x_ticks: x_ticks.collect(),
+            y_ticks: y_ticks.collect(),
+            lines: lines.map(|(slot, series)| self.line(slot, series, &x, &y)).collect(),
+            levels: levels
+                .map(|(slot, level)| DrawnLevel {
+                    name: format!("{} ({})", level.name, self.show(level.value)),
+                    slot,
+                    y: y.at(level.value),
+                })
+                .collect(),
+            table: self.table(),
+            id: self.id,
+            title: self.title,
+            note: self.note,
+        })
+    }
+
+    fn vertical(&self) -> Axis {
+        let place = [HEIGHT - BOTTOM, TOP];
+        let lines = self.series.iter().flat_map(|s| &s.points).map(|(_, y)| *y);
+        let values: Vec<f64> = lines.chain(self.levels.iter().map(|level| level.value)).collect();
+        let share = values.iter().all(|value| (0.0..=1.0).contains(value));
+        let spread = |axis: &Axis| axis.ticks.len() >= 3;
+        match self.scale {
+            Scale::Share if share => Axis::unit(place),
+            Scale::Wide => Axis::logarithmic(&values, place)
+                .filter(spread)
+                .unwrap_or_else(|| Axis::round(values.into_iter(), place, 5)),
+            _ => Axis::round(values.into_iter(), place, 5),
+        }
+    }
+
+    fn line(&self, slot: usize, series: &Series, x: &Axis, y: &Axis) -> Drawn {
+        let shown = thinned(&series.points);
+        let mut path = String::new();
+        for (i, (step, value)) in shown.iter().enumerate() {
+            let verb = if i == 0 { "M" } else { "L" };
+            path += &format!("{verb}{} {}", x.at(*step), y.at(*value));
+        }
+        let dots = if shown.len() <= DOTS { &shown[..] } else { &shown[shown.len() - 1..] };
+        let dot = |(step, value): &(f64, f64)| Dot {
+            x: x.at(*step),
+            y: y.at(*value),
+            title: format!("{}, step {}: {}", series.name, number(*step), self.show(*value)),
+        };
+        Drawn {
+            name: series.name.clone(),
+            slot,
+            path,
+            dots: dots.iter().map(dot).collect(),
+        }
+    }
+
+    fn show(&self, value: f64) -> String {
+        match self.scale {
+            Scale::Share => percent(value),
+            _ => number(value),
+        }
+    }
+
+    /// What somebody who cannot see the drawing is told.
+    fn summary(&self) -> String {
+        let told = self.series.iter().filter_map(|series| {
+            let ((from, first), (to, last)) = (series.points.first()?, series.points.last()?);
+            let name = &series.name;
+            Some(if series.points.len() == 1 {
+                format!("{name}: {} at step {}", self.show(*first), number(*from))
+            } else {
+                let (first, last) = (self.show(*first), self.show(*last));
+                format!("{name}: from {first} at step {} to {last} at step {}", number(*from), number(*to))
+            })
+        });
+        let levels = self.levels.iter().map(|level| format!("{}: {}", level.name, self.show(level.value)));
+        told.chain(levels).collect::<Vec<_>>().join("; ") + "."
+    }
+
+    fn table(&self) -> Numbers {
+        let mut steps: Vec<u64> = self.series.iter().flat_map(|s| &s.points).map(|(x, _)| *x as u64).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        let kept = spread(steps.len(), ROWS);
+        let left_out = steps.len() - kept.len();
+        let cell = |series: &Series, step: u64| {
+            let found = series.points.iter().find(|(x, _)| *x as u64 == step);
+            let value = found.map(|(_, value)| *value);
+            match self.scale {
+                Scale::Share => Cell::percent(value),
+                _ => Cell::number(value),
+            }
+        };
+        let row = |index: usize| Row {
+            step: steps[index],
+            cells: self.series.iter().map(|series| cell(series, steps[index])).collect(),
+        };
+        Numbers {
+            columns: self.series.iter().map(|series| series.name.clone()).collect(),
+            rows: kept.into_iter().map(row).collect(),
+            left_out,
+        }
+    }
+}
+
+/// At most `most` of `0..n`, evenly spread, the first and the last among them.
+pub fn spread(n: usize, most: usize) -> Vec<usize> {
+    if n <= most {
+        return (0..n).collect();
+    }
+    let step = (n - 1) as f64 / (most - 1).max(1) as f64;
+    (0..most).map(|i| (i as f64 * step).round() as usize).collect()
+}
+
+/// At most [`POINTS`] points: of each stretch the smallest and the largest, so that no spike is lost.
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    if points.len() <= POINTS {
+        return points.to_vec();
+    }
+    let stretch = points.len().div_ceil(POINTS / 2);
+    let mut kept = vec![];
+    for chunk in points.chunks(stretch) {
+        let by_value = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
+        let ends = [chunk.iter().min_by(by_value), chunk.iter().max_by(by_value)];
+        let mut ends: Vec<(f64, f64)> = ends.into_iter().flatten().copied().collect();
+        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+        ends.dedup();
+        kept.extend(ends);
+    }
+    // Where a line begins and ends is what is read off it first.
+    let (first, last) = (points[0], points[points.len() - 1]);
+    kept.retain(|point| point.0 > first.0 && point.0 < last.0);
+    kept.insert(0, first);
+    kept.push(last);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn plot(points: Vec<(f64, f64)>, scale: Scale) -> Plot {
+        Plot {
+            id: "loss".into(),
+            title: "Loss".into(),
+            note: String::new(),
+            series: vec![Series {
+                name: "loss".into(),
+                points,
+            }],
+            levels: vec![],
+            scale,
+        }
+    }
+
+    #[test]
+    fn a_line_starts_and_ends_where_its_numbers_do() {
+        let chart = plot(vec![(0.0, 0.0), (10.0, 1.0)], Scale::Share).draw().unwrap();
+        assert_eq!(chart.lines[0].path, "M58 220L446 12");
+        assert_eq!(chart.summary, "loss: from 0.0 % at step 0 to 100.0 % at step 10.");
+        assert_eq!(chart.table.rows[1].cells[0].exact, Some(1.0));
+    }
+
+    #[test]
+    fn long_lines_are_thinned_but_keep_their_spikes_and_ends() {
+        let mut points: Vec<(f64, f64)> = (0..5000).map(|i| (f64::from(i), 1.0 / f64::from(i + 1))).collect();
+        points[2345].1 = 9.0;
+        let shown = thinned(&points);
+        assert!(shown.len() <= POINTS + 2);
+        assert!(shown.contains(&(2345.0, 9.0)));
+        assert_eq!((shown[0], shown[shown.len() - 1]), (points[0], points[4999]));
+        assert!(shown.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let chart = plot(points, Scale::Linear).draw().unwrap();
+        assert_eq!((chart.table.rows.len(), chart.table.left_out), (ROWS, 5000 - ROWS));
+        assert_eq!((chart.table.rows[0].step, chart.table.rows[ROWS - 1].step), (0, 4999));
+    }
+
+    #[test]
+    fn nothing_is_not_drawn_and_one_point_is() {
+        assert!(plot(vec![], Scale::Linear).draw().is_none());
+        let chart = plot(vec![(3.0, 2.0)], Scale::Wide).draw().unwrap();
+        assert_eq!(chart.lines[0].dots.len(), 1);
+    }
+
+    #[test]
+    fn evenly_spread_with_both_ends() {
+        assert_eq!(spread(3, 5), [0, 1, 2]);
+        assert_eq!(spread(11, 3), [0, 5, 10]);
+    }
+}
