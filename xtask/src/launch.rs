@@ -32,11 +32,7 @@ impl Launch {
         let mut command = run(&device, package.as_deref())?;
         command.arg("--").arg(verb).args(&rest);
         if device != "cpu" && !rest.iter().any(|arg| arg == "--help" || arg == "-h") {
-            match verb {
-                "align" | "finetune" => command.arg("--set").arg(format!("run.device={device}")),
-                "pretrain" => &mut command,
-                _ => command.args(["--device", &device]),
-            };
+            command.args(told(verb, &device));
         }
         process::status(&mut command).map(process::exit_code)
     }
@@ -49,6 +45,15 @@ impl Launch {
             self.rest.splice(..1, ["--config".into(), config.into()]);
         }
         self.run("pretrain")
+    }
+}
+
+/// How `verb` is told the device: through its configuration, with a flag, or not at all, where nothing runs on it.
+fn told(verb: &str, device: &str) -> Vec<String> {
+    match verb {
+        "align" | "finetune" | "sweep" => vec!["--set".into(), format!("run.device={device}")],
+        "pretrain" | "report" | "split" | "cache" => vec![],
+        _ => vec!["--device".into(), device.into()],
     }
 }
 
@@ -146,6 +151,13 @@ mod tests {
         assert_eq!(features("cuda:1").expect("known"), ["cuda"]);
         assert!(features("cpu").expect("known").is_empty());
         assert!(features("tpu").is_err());
+    }
+
+    #[test]
+    fn each_command_is_told_the_device_in_its_own_way() {
+        assert_eq!(told("sweep", "cuda:0"), ["--set", "run.device=cuda:0"]);
+        assert_eq!(told("audit", "cuda:0"), ["--device", "cuda:0"]);
+        assert!(told("report", "cuda:0").is_empty());
     }
 
     #[test]

@@ -32,6 +32,16 @@ enum Task {
     Eval(launch::Launch),
     /// `bioverse ask …`.
     Ask(launch::Launch),
+    /// `bioverse audit …`: does a tuned model use its records?
+    Audit(launch::Launch),
+    /// `bioverse split …`: what stands on which side.
+    Split(launch::Launch),
+    /// `bioverse report …`: a run as one page.
+    Report(launch::Launch),
+    /// `bioverse sweep …`: a stage with every combination of some values.
+    Sweep(launch::Launch),
+    /// `bioverse cache …`: frozen encodings on disk.
+    Cache(launch::Launch),
     /// `bioverse pretrain …`; `molecule` and `lm` stand for their files in configs/pocket.
     Pretrain(launch::Launch),
 }
@@ -44,6 +54,11 @@ fn main() -> ExitCode {
         Task::Finetune(launch) => launch.run("finetune"),
         Task::Eval(launch) => launch.run("eval"),
         Task::Ask(launch) => launch.run("ask"),
+        Task::Audit(launch) => launch.run("audit"),
+        Task::Split(launch) => launch.run("split"),
+        Task::Report(launch) => launch.run("report"),
+        Task::Sweep(launch) => launch.run("sweep"),
+        Task::Cache(launch) => launch.run("cache"),
         Task::Pretrain(launch) => launch.pretrain(),
     };
     outcome.unwrap_or_else(|error| {

@@ -33,6 +33,7 @@ impl Align {
         let bundle = align::run(&resolved, registry, self.stage.options())?;
         let (dir, run) = (bundle.dir.display(), resolved.config.run.dir.display());
         out::line(&format!("aligned: the bundle is {dir}"))?;
+        out::line(&format!("report: bioverse report {run}"))?;
         out::line(&format!(
             "next: bioverse eval --bundle {run} --suite retrieval"
         ))

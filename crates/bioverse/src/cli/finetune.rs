@@ -41,6 +41,7 @@ impl Finetune {
         }
         let (dir, run) = (bundle.dir.display(), resolved.config.run.dir.display());
         out::line(&format!("tuned: the bundle is {dir}"))?;
+        out::line(&format!("report: bioverse report {run}"))?;
         out::line(&format!("next: bioverse eval --bundle {run} --suite all"))
     }
 }

@@ -162,17 +162,12 @@ struct Progress {
     done: u64,
     planned: Option<u64>,
     bundle: bool,
-    /// The bundle is not older than the last line of metrics.
+    /// The run has noted that it is finished; a new one in the same folder takes the note away.
     settled: bool,
 }
 
 impl Progress {
     fn of(run: &Path, verb: &str, trainings: &[Training], config: Option<&Config>, bundle: bool) -> Self {
-        let time = |file: &str| run.join(file).metadata().and_then(|meta| meta.modified()).ok();
-        let settled = match (time("bundle/bundle.json"), time("metrics.jsonl")) {
-            (Some(bundle), Some(metrics)) => bundle >= metrics,
-            (bundle, _) => bundle.is_some(),
-        };
         let times = |config: &Config| {
             let chosen = config.get("align.modalities").and_then(toml::Value::as_array);
             let chosen = chosen.map_or(0, Vec::len);
@@ -183,7 +178,7 @@ impl Progress {
             done: trainings.iter().map(Training::last_step).max().unwrap_or(0),
             planned: config.and_then(|config| Some(config.count(&format!("{verb}.steps"))? * times(config))),
             bundle,
-            settled,
+            settled: run.join("finished.json").is_file(),
         }
     }
 

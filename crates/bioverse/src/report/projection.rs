@@ -1,6 +1,8 @@
 //! Vectors in two dimensions: principal components, and t-SNE that starts from them. What the vectors stand for is unknown.
 //! Both are deterministic: no random start, and sums whose order does not depend on the number of cores.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
 /// Points in the plane, and how much of the variance their axes hold (only of principal components).
@@ -19,6 +21,8 @@ const ROUNDS: usize = 80;
 /// Largest number of neighbours that t-SNE looks at, its perplexity.
 const PERPLEXITY: f64 = 30.0;
 const EPOCHS: usize = 750;
+/// Fewer points have no neighbourhoods to speak of.
+const FEWEST: usize = 12;
 /// How coarsely far points are taken together.
 const THETA: f64 = 0.5;
 
@@ -64,34 +68,54 @@ pub fn principal(vectors: &[Vec<f64>]) -> Plane {
     }
 }
 
-/// t-SNE (van der Maaten 2014, Barnes–Hut; the exact gradients of that library add in an order that threads decide), started from `from` as Kobak & Berens 2019 recommend, so that the
-/// layout at large is that of the principal components and nothing is drawn at random. `None` for too few points.
+/// t-SNE (van der Maaten 2014, Barnes–Hut), started from `from` as Kobak & Berens 2019 recommend, so that the layout at large
+/// is that of the principal components and nothing is drawn at random. Equal vectors are one point. `None` for too few.
 ///
 /// # Shapes
 /// `[N, d] → [N, 2]`
 pub fn neighbours(vectors: &[Vec<f64>], from: &Plane) -> Option<Plane> {
-    let n = vectors.len();
-    if n < 12 {
+    let (distinct, place) = distinct(vectors);
+    let n = distinct.len();
+    if n < FEWEST {
         return None;
     }
-    let samples: Vec<&[f64]> = vectors.iter().map(Vec::as_slice).collect();
-    let spread = from.points.iter().map(|[x, _]| x * x).sum::<f64>() / n as f64;
+    let samples: Vec<&[f64]> = distinct.iter().map(|at| vectors[*at].as_slice()).collect();
+    let start = distinct.iter().map(|at| from.points[*at]);
+    let spread = start.clone().map(|[x, _]| x * x).sum::<f64>() / n as f64;
     let scale = 1e-4 / spread.sqrt().max(1e-12);
-    let begin: Vec<f64> = from.points.iter().flatten().map(|x| x * scale).collect();
-    let perplexity = PERPLEXITY.min((n - 1) as f64 / 4.0);
-    let embedding = bhtsne::tSNE::<f64, &[f64], 2>::new(&samples)
-        .perplexity(perplexity)
-        .epochs(EPOCHS)
-        .learning_rate((n as f64 / 12.0).max(50.0))
-        .initial_embedding(begin)
-        .barnes_hut(THETA, |a, b| distance(a, b))
-        .embedding();
-    let points: Vec<[f64; 2]> = embedding.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
-    let sound = points.len() == n && points.iter().flatten().all(|x| x.is_finite());
-    sound.then_some(Plane {
-        points,
+    let begin: Vec<f64> = start.flatten().map(|x| x * scale).collect();
+    let fit = || {
+        bhtsne::tSNE::<f64, &[f64], 2>::new(&samples)
+            .perplexity(PERPLEXITY.min((n - 1) as f64 / 4.0))
+            .epochs(EPOCHS)
+            .learning_rate((n as f64 / 12.0).max(50.0))
+            .initial_embedding(begin)
+            .barnes_hut(THETA, |a, b| distance(a, b))
+            .embedding()
+    };
+    // The library adds in an order that depends on the number of threads.
+    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()?;
+    let embedding = alone.install(fit);
+    let found: Vec<[f64; 2]> = embedding.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
+    let sound = found.len() == n && found.iter().flatten().all(|x| x.is_finite());
+    sound.then(|| Plane {
+        points: place.iter().map(|at| found[*at]).collect(),
         explained: None,
     })
+}
+
+/// Where each distinct vector first stands, and which of them each vector is.
+fn distinct(vectors: &[Vec<f64>]) -> (Vec<usize>, Vec<usize>) {
+    let mut seen: BTreeMap<Vec<u64>, usize> = BTreeMap::new();
+    let (mut first, mut place) = (vec![], vec![]);
+    for (at, vector) in vectors.iter().enumerate() {
+        let bits = vector.iter().map(|x| x.to_bits()).collect();
+        place.push(*seen.entry(bits).or_insert_with(|| {
+            first.push(at);
+            first.len() - 1
+        }));
+    }
+    (first, place)
 }
 
 fn distance(a: &[f64], b: &[f64]) -> f64 {
@@ -246,10 +270,9 @@ mod tests {
         assert!(neighbours(&same, &plane).is_none());
         assert_eq!(principal(&[]).points.len(), 0);
         assert_eq!(principal(&[vec![1.0]]).points, [[0.0, 0.0]]);
-        let many = vec![vec![0.5, 0.5]; 20];
-        if let Some(plane) = neighbours(&many, &principal(&many)) {
-            assert!(plane.points.iter().flatten().all(|x| x.is_finite()));
-        }
+        let many: Vec<Vec<f64>> = (0..40).map(|i| vec![noise(i % 20), noise(i % 20 + 50)]).collect();
+        let plane = neighbours(&many, &principal(&many)).unwrap();
+        assert_eq!(plane.points[..20], plane.points[20..], "equal vectors are one point");
     }
 
     #[test]
@@ -262,7 +285,7 @@ mod tests {
             .collect();
         let from = principal(&vectors);
         let first = neighbours(&vectors, &from).unwrap();
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         let again = pool.install(|| neighbours(&vectors, &principal(&vectors)).unwrap());
         assert_eq!(first.points, again.points, "whatever the number of cores");
         let mean = |range: std::ops::Range<usize>| {

@@ -65,7 +65,9 @@ impl Trial {
         match state.ended {
             Some(Ended::Finished) if bundle => Begin::Finished,
             Some(Ended::Failed(_)) => Begin::Anew,
+            // Killed in training, or after it, before the sweep took note.
             _ if holds_something(&self.dir.join("checkpoint")) => Begin::Resume,
+            _ if self.dir.join("finished.json").is_file() => Begin::Resume,
             _ => Begin::Anew,
         }
     }
