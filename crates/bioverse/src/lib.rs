@@ -23,6 +23,7 @@ pub mod pretrain;
 pub mod registry;
 pub mod report;
 pub mod session;
+pub mod shell;
 pub mod sweep;
 pub mod telemetry;
 pub mod train;

@@ -6,7 +6,9 @@ use bioverse_core::Registry;
 use clap::Args;
 
 use super::out;
-use crate::{RunConfig, align::StageOptions, config::Resolved, error::Result, hub, interrupt};
+use crate::{
+    RunConfig, align::StageOptions, config::Resolved, error::Result, hub, interrupt, shell::quoted,
+};
 
 /// A configuration and what to do with it.
 #[derive(Debug, Args)]
@@ -56,14 +58,6 @@ fn resume_command(args: impl Iterator<Item = String>) -> String {
     let mut command: Vec<String> = words.collect();
     command.push("--resume".into());
     command.join(" ")
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.into();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

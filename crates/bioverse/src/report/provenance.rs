@@ -9,6 +9,7 @@ use crate::bundle::{Bundle, Identity};
 use crate::config::{RunConfig, leaves};
 use crate::error::Result;
 use crate::files;
+use crate::shell::quoted;
 
 /// The configuration of a run as it was written, whatever version wrote it.
 #[derive(Debug, Clone)]
@@ -129,15 +130,6 @@ fn commands(run: &Path, verb: &str, config: &Config) -> Vec<String> {
     vec![format!("bioverse {verb} --config {file} --set {}", quoted(&format!("run.dir={again}")))]
 }
 
-/// A word of a shell's command line.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=+:,@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 fn models(bundle: &Bundle) -> Vec<Model> {
     let manifest = &bundle.manifest;
     let model = |role: String, identity: &Identity| {
@@ -220,12 +212,5 @@ mod tests {
         assert_eq!(shown.same.iter().map(|s| s.key.as_str()).collect::<Vec<_>>(), ["run.seed"]);
         assert!(shown.data[0].sha256.is_none(), "a file that is gone has no hash");
         assert!(shown.commands[0].starts_with("bioverse align --config "));
-    }
-
-    #[test]
-    fn words_that_a_shell_would_read_are_quoted() {
-        assert_eq!(quoted("runs/a-1.toml"), "runs/a-1.toml");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
     }
 }
