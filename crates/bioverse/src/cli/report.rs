@@ -59,6 +59,9 @@ fn open(page: &Path) -> bool {
         "windows" => Command::new("explorer"),
         _ => Command::new("xdg-open"),
     };
-    command.arg(page).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg(page)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.spawn().is_ok()
 }

@@ -85,7 +85,9 @@ impl Sweep {
         let failed: usize = summary.rows.iter().map(|row| row.failures.len()).sum();
         if failed > 0 {
             let all = plan.trials.len();
-            return Err(Error::Run(format!("{failed} of {all} runs failed, as the table says; the same command tries them again")));
+            return Err(Error::Run(format!(
+                "{failed} of {all} runs failed, as the table says; the same command tries them again"
+            )));
         }
         if !summary.measured() {
             return Err(Error::Run(format!(

@@ -164,8 +164,16 @@ pub fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 60.0 => format!("{s:.0} s"),
-        s if s < 3600.0 => format!("{:.0} min {:02.0} s", (s / 60.0).floor(), (s % 60.0).floor()),
-        s => format!("{:.0} h {:02.0} min", (s / 3600.0).floor(), (s % 3600.0 / 60.0).floor()),
+        s if s < 3600.0 => format!(
+            "{:.0} min {:02.0} s",
+            (s / 60.0).floor(),
+            (s % 60.0).floor()
+        ),
+        s => format!(
+            "{:.0} h {:02.0} min",
+            (s / 3600.0).floor(),
+            (s % 3600.0 / 60.0).floor()
+        ),
     }
 }
 
@@ -201,11 +209,21 @@ mod tests {
     fn ticks_are_round_and_cover_the_data() {
         let axis = Axis::round([0.13, 4.62].into_iter(), [100.0, 0.0], 5);
         assert_eq!(axis.ticks, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
-        assert_eq!((axis.at(0.0), axis.at(5.0), axis.at(2.5)), (100.0, 0.0, 50.0));
+        assert_eq!(
+            (axis.at(0.0), axis.at(5.0), axis.at(2.5)),
+            (100.0, 0.0, 50.0)
+        );
         assert_eq!(axis.label(3.0), "3");
         let small = Axis::round([0.0, 0.001].into_iter(), [0.0, 1.0], 4);
         let labels: Vec<String> = small.ticks.iter().map(|tick| small.label(*tick)).collect();
-        assert_eq!(labels, ["0", "0.00025", "0.00050", "0.00075", "0.00100"].map(|l| if l == "0" { "0.00000".into() } else { l.to_owned() }));
+        assert_eq!(
+            labels,
+            ["0", "0.00025", "0.00050", "0.00075", "0.00100"].map(|l| if l == "0" {
+                "0.00000".into()
+            } else {
+                l.to_owned()
+            })
+        );
     }
 
     #[test]
@@ -222,7 +240,11 @@ mod tests {
         let axis = Axis::logarithmic(&[0.02, 450.0], [0.0, 50.0]);
         let ticks = axis.map(|axis| axis.ticks);
         let expected = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0];
-        let near = |got: Vec<f64>| got.iter().zip(expected).all(|(a, b)| (a / b - 1.0).abs() < 1e-9);
+        let near = |got: Vec<f64>| {
+            got.iter()
+                .zip(expected)
+                .all(|(a, b)| (a / b - 1.0).abs() < 1e-9)
+        };
         assert!(ticks.is_some_and(|ticks| ticks.len() == 6 && near(ticks)));
         assert!(Axis::logarithmic(&[0.0, 1.0], [0.0, 1.0]).is_none());
     }
@@ -242,6 +264,9 @@ mod tests {
         ] {
             assert_eq!(number(value), expected);
         }
-        assert_eq!((percent(0.6123), duration(83.4)), ("61.2 %".into(), "1 min 23 s".into()));
+        assert_eq!(
+            (percent(0.6123), duration(83.4)),
+            ("61.2 %".into(), "1 min 23 s".into())
+        );
     }
 }

@@ -195,7 +195,9 @@ impl Plot {
             frame: [LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM],
             x_ticks: x_ticks.collect(),
             y_ticks: y_ticks.collect(),
-            lines: lines.map(|(slot, series)| self.line(slot, series, &x, &y)).collect(),
+            lines: lines
+                .map(|(slot, series)| self.line(slot, series, &x, &y))
+                .collect(),
             levels: levels
                 .map(|(slot, level)| DrawnLevel {
                     name: format!("{} ({})", level.name, self.show(level.value)),
@@ -213,7 +215,9 @@ impl Plot {
     fn vertical(&self) -> Axis {
         let place = [HEIGHT - BOTTOM, TOP];
         let lines = self.series.iter().flat_map(|s| &s.points).map(|(_, y)| *y);
-        let values: Vec<f64> = lines.chain(self.levels.iter().map(|level| level.value)).collect();
+        let values: Vec<f64> = lines
+            .chain(self.levels.iter().map(|level| level.value))
+            .collect();
         let share = values.iter().all(|value| (0.0..=1.0).contains(value));
         let spread = |axis: &Axis| axis.ticks.len() >= 3;
         match self.scale {
@@ -232,11 +236,20 @@ impl Plot {
             let verb = if i == 0 { "M" } else { "L" };
             path += &format!("{verb}{} {}", x.at(*step), y.at(*value));
         }
-        let dots = if shown.len() <= DOTS { &shown[..] } else { &shown[shown.len() - 1..] };
+        let dots = if shown.len() <= DOTS {
+            &shown[..]
+        } else {
+            &shown[shown.len() - 1..]
+        };
         let dot = |(step, value): &(f64, f64)| Dot {
             x: x.at(*step),
             y: y.at(*value),
-            title: format!("{}, step {}: {}", series.name, number(*step), self.show(*value)),
+            title: format!(
+                "{}, step {}: {}",
+                series.name,
+                number(*step),
+                self.show(*value)
+            ),
         };
         Drawn {
             name: series.name.clone(),
@@ -262,15 +275,27 @@ impl Plot {
                 format!("{name}: {} at step {}", self.show(*first), number(*from))
             } else {
                 let (first, last) = (self.show(*first), self.show(*last));
-                format!("{name}: from {first} at step {} to {last} at step {}", number(*from), number(*to))
+                format!(
+                    "{name}: from {first} at step {} to {last} at step {}",
+                    number(*from),
+                    number(*to)
+                )
             })
         });
-        let levels = self.levels.iter().map(|level| format!("{}: {}", level.name, self.show(level.value)));
+        let levels = self
+            .levels
+            .iter()
+            .map(|level| format!("{}: {}", level.name, self.show(level.value)));
         told.chain(levels).collect::<Vec<_>>().join("; ") + "."
     }
 
     fn table(&self) -> Numbers {
-        let mut steps: Vec<u64> = self.series.iter().flat_map(|s| &s.points).map(|(x, _)| *x as u64).collect();
+        let mut steps: Vec<u64> = self
+            .series
+            .iter()
+            .flat_map(|s| &s.points)
+            .map(|(x, _)| *x as u64)
+            .collect();
         steps.sort_unstable();
         steps.dedup();
         let kept = spread(steps.len(), ROWS);
@@ -285,10 +310,18 @@ impl Plot {
         };
         let row = |index: usize| Row {
             step: steps[index],
-            cells: self.series.iter().map(|series| cell(series, steps[index])).collect(),
+            cells: self
+                .series
+                .iter()
+                .map(|series| cell(series, steps[index]))
+                .collect(),
         };
         Numbers {
-            columns: self.series.iter().map(|series| series.name.clone()).collect(),
+            columns: self
+                .series
+                .iter()
+                .map(|series| series.name.clone())
+                .collect(),
             rows: kept.into_iter().map(row).collect(),
             left_out,
         }
@@ -301,7 +334,9 @@ pub fn spread(n: usize, most: usize) -> Vec<usize> {
         return (0..n).collect();
     }
     let step = (n - 1) as f64 / (most - 1).max(1) as f64;
-    (0..most).map(|i| (i as f64 * step).round() as usize).collect()
+    (0..most)
+        .map(|i| (i as f64 * step).round() as usize)
+        .collect()
 }
 
 /// At most [`POINTS`] points: of each stretch the smallest and the largest, so that no spike is lost.
@@ -348,24 +383,40 @@ mod tests {
 
     #[test]
     fn a_line_starts_and_ends_where_its_numbers_do() {
-        let chart = plot(vec![(0.0, 0.0), (10.0, 1.0)], Scale::Share).draw().unwrap();
+        let chart = plot(vec![(0.0, 0.0), (10.0, 1.0)], Scale::Share)
+            .draw()
+            .unwrap();
         assert_eq!(chart.lines[0].path, "M58 220L446 12");
-        assert_eq!(chart.summary, "loss: from 0.0 % at step 0 to 100.0 % at step 10.");
+        assert_eq!(
+            chart.summary,
+            "loss: from 0.0 % at step 0 to 100.0 % at step 10."
+        );
         assert_eq!(chart.table.rows[1].cells[0].exact, Some(1.0));
     }
 
     #[test]
     fn long_lines_are_thinned_but_keep_their_spikes_and_ends() {
-        let mut points: Vec<(f64, f64)> = (0..5000).map(|i| (f64::from(i), 1.0 / f64::from(i + 1))).collect();
+        let mut points: Vec<(f64, f64)> = (0..5000)
+            .map(|i| (f64::from(i), 1.0 / f64::from(i + 1)))
+            .collect();
         points[2345].1 = 9.0;
         let shown = thinned(&points);
         assert!(shown.len() <= POINTS + 2);
         assert!(shown.contains(&(2345.0, 9.0)));
-        assert_eq!((shown[0], shown[shown.len() - 1]), (points[0], points[4999]));
+        assert_eq!(
+            (shown[0], shown[shown.len() - 1]),
+            (points[0], points[4999])
+        );
         assert!(shown.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let chart = plot(points, Scale::Linear).draw().unwrap();
-        assert_eq!((chart.table.rows.len(), chart.table.left_out), (ROWS, 5000 - ROWS));
-        assert_eq!((chart.table.rows[0].step, chart.table.rows[ROWS - 1].step), (0, 4999));
+        assert_eq!(
+            (chart.table.rows.len(), chart.table.left_out),
+            (ROWS, 5000 - ROWS)
+        );
+        assert_eq!(
+            (chart.table.rows[0].step, chart.table.rows[ROWS - 1].step),
+            (0, 4999)
+        );
     }
 
     #[test]

@@ -6,7 +6,13 @@ use super::metrics::Training;
 use super::retrieval::chance;
 
 /// What `metrics.jsonl` holds beside measurements.
-const NOT_DRAWN: [&str; 5] = ["held_out_texts", "held_out_rows", "held_out_records", "seconds", "rss_bytes"];
+const NOT_DRAWN: [&str; 5] = [
+    "held_out_texts",
+    "held_out_rows",
+    "held_out_records",
+    "seconds",
+    "rss_bytes",
+];
 
 /// Charts of one training.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -57,7 +63,10 @@ const MAIN: [Wanted; 5] = [
     Wanted {
         title: "MRR by direction",
         note: "From records to texts and from texts to records; higher is better.",
-        keys: &[("held_out_mrr_to_text", "record to text"), ("held_out_mrr_to_bio", "text to record")],
+        keys: &[
+            ("held_out_mrr_to_text", "record to text"),
+            ("held_out_mrr_to_bio", "text to record"),
+        ],
         scale: Scale::Share,
     },
 ];
@@ -84,7 +93,10 @@ const MORE: [Wanted; 7] = [
     Wanted {
         title: "Uniformity",
         note: "How evenly each side covers the unit sphere (Wang & Isola 2020); lower is more even.",
-        keys: &[("held_out_uniformity_bio", "records"), ("held_out_uniformity_text", "texts")],
+        keys: &[
+            ("held_out_uniformity_bio", "records"),
+            ("held_out_uniformity_text", "texts"),
+        ],
         scale: Scale::Linear,
     },
     Wanted {
@@ -109,10 +121,17 @@ const MORE: [Wanted; 7] = [
 
 /// All charts of a training; a number that no chart knows gets one of its own when it is measured more than once.
 pub fn of(training: &Training) -> Curves {
-    let known: Vec<&str> = MAIN.iter().chain(&MORE).flat_map(|w| w.keys).map(|(key, _)| *key).collect();
+    let known: Vec<&str> = MAIN
+        .iter()
+        .chain(&MORE)
+        .flat_map(|w| w.keys)
+        .map(|(key, _)| *key)
+        .collect();
     let other = |key: &&str| {
         // Recall at 5 and 10 and both directions of all of them stand in the table of retrieval.
-        let tabled = key.starts_with("raw_") || key.starts_with("held_out_r") || key.starts_with("held_out_mrr");
+        let tabled = key.starts_with("raw_")
+            || key.starts_with("held_out_r")
+            || key.starts_with("held_out_mrr");
         !known.contains(key) && !NOT_DRAWN.contains(key) && !tabled
     };
     let draw = |wanted: &Wanted| plot(training, wanted).draw();
@@ -158,9 +177,16 @@ fn levels(training: &Training, key: &str) -> Vec<Level> {
         "held_out_foscttm" => Some(0.5),
         _ => None,
     };
-    let name = if key == "held_out_foscttm" { "chance" } else { "chance, MRR" };
+    let name = if key == "held_out_foscttm" {
+        "chance"
+    } else {
+        "chance, MRR"
+    };
     let raw = (raw != key).then(|| training.first(&raw)).flatten();
-    level("raw encoder", raw).into_iter().chain(level(name, chance)).collect()
+    level("raw encoder", raw)
+        .into_iter()
+        .chain(level(name, chance))
+        .collect()
 }
 
 fn plain(training: &Training, key: &str) -> Plot {
@@ -189,9 +215,15 @@ mod tests {
     fn every_repeated_number_is_drawn_once_and_ids_differ() {
         let line = |step: u64| Line {
             step,
-            values: [("loss", 1.0), ("held_out_mrr", 0.5), ("temperature", 0.07), ("raw_mrr", 0.2), ("held_out_texts", 8.0)]
-                .map(|(key, value)| (key.to_owned(), value))
-                .to_vec(),
+            values: [
+                ("loss", 1.0),
+                ("held_out_mrr", 0.5),
+                ("temperature", 0.07),
+                ("raw_mrr", 0.2),
+                ("held_out_texts", 8.0),
+            ]
+            .map(|(key, value)| (key.to_owned(), value))
+            .to_vec(),
         };
         let training = Training {
             name: "align molecule".into(),
@@ -201,7 +233,9 @@ mod tests {
         let json = serde_json::to_value(&curves).unwrap();
         let titles = |part: &str| -> Vec<String> {
             let charts = json[part].as_array().unwrap().iter();
-            charts.map(|chart| chart["title"].as_str().unwrap().to_owned()).collect()
+            charts
+                .map(|chart| chart["title"].as_str().unwrap().to_owned())
+                .collect()
         };
         assert_eq!(titles("main"), ["Loss", "Retrieval of held-out pairs"]);
         assert_eq!(titles("more"), ["temperature"]);

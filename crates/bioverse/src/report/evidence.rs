@@ -67,7 +67,11 @@ fn collect(name: Option<&str>, value: &Value, found: &mut Vec<Audit>) {
         });
     }
     for (name, inner) in object.iter().filter(|(key, _)| *key != "conditions") {
-        let name = if name == "modalities" { None } else { Some(name.as_str()) };
+        let name = if name == "modalities" {
+            None
+        } else {
+            Some(name.as_str())
+        };
         collect(name, inner, found);
     }
 }
@@ -105,10 +109,19 @@ fn flatten(name: &str, value: &Value, facts: &mut Vec<Fact>) {
         name => format!("{name}, {}", words(key)),
     };
     match value {
-        Value::Object(object) => object.iter().for_each(|(key, value)| flatten(&inner(key), value, facts)),
-        Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
+        Value::Object(object) => object
+            .iter()
+            .for_each(|(key, value)| flatten(&inner(key), value, facts)),
+        Value::Array(items)
+            if items
+                .iter()
+                .all(|item| !item.is_object() && !item.is_array()) =>
+        {
             let text = items.iter().map(plain).collect::<Vec<_>>().join(" · ");
-            facts.push(Fact { name: name.into(), text: if text.is_empty() { "none".into() } else { text } });
+            facts.push(Fact {
+                name: name.into(),
+                text: if text.is_empty() { "none".into() } else { text },
+            });
         }
         Value::Array(items) => {
             for (i, item) in items.iter().enumerate() {
@@ -143,7 +156,9 @@ fn json(file: &Path) -> Result<Option<Value>> {
     let parsed = serde_json::from_str(&text);
     parsed.map(Some).map_err(|error| {
         let file = file.display();
-        Error::Input(format!("{file} is not JSON ({error}); remove it, or run again what wrote it"))
+        Error::Input(format!(
+            "{file} is not JSON ({error}); remove it, or run again what wrote it"
+        ))
     })
 }
 
@@ -175,10 +190,23 @@ mod tests {
         let file = dir.path().join("split.json");
         std::fs::write(&file, r#"{"rows":{"train":30000},"near_duplicates":{"count":0,"examples":[]},"pairs":[["a","b"]]}"#).unwrap();
         let facts = split(dir.path()).unwrap();
-        let facts: Vec<(&str, &str)> = facts.iter().map(|f| (f.name.as_str(), f.text.as_str())).collect();
-        let expected = [("rows, train", "30,000"), ("near duplicates, count", "0"), ("near duplicates, examples", "none"), ("pairs, 1", "a · b")];
+        let facts: Vec<(&str, &str)> = facts
+            .iter()
+            .map(|f| (f.name.as_str(), f.text.as_str()))
+            .collect();
+        let expected = [
+            ("rows, train", "30,000"),
+            ("near duplicates, count", "0"),
+            ("near duplicates, examples", "none"),
+            ("pairs, 1", "a · b"),
+        ];
         assert_eq!(facts, expected);
         std::fs::write(&file, "{").unwrap();
-        assert!(split(dir.path()).unwrap_err().to_string().contains("split.json"));
+        assert!(
+            split(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("split.json")
+        );
     }
 }

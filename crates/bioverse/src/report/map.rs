@@ -75,7 +75,8 @@ fn of_most(vectors: &Vectors, most: usize) -> Maps {
         let near = projection::neighbours(&cloud.vectors, &plane);
         layouts.push((moment, cloud, plane, near));
     }
-    let base = |kind: &str, moment: &str| format!("map-{}-{kind}-{moment}", anchor(&vectors.modality));
+    let base =
+        |kind: &str, moment: &str| format!("map-{}-{kind}-{moment}", anchor(&vectors.modality));
     for (moment, cloud, plane, _) in &layouts {
         let title = format!("Principal components, {moment} training");
         maps.push(cloud.map(base("pca", moment), title, plane, &names));
@@ -107,7 +108,13 @@ fn of_most(vectors: &Vectors, most: usize) -> Maps {
 
 /// A word that can be part of an id.
 pub fn anchor(text: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
     text.chars().map(plain).collect()
 }
 
@@ -120,7 +127,10 @@ struct Cloud {
 
 impl Cloud {
     fn of(pairs: &Pairs, text_numbers: &[i64], chosen: &[usize]) -> Self {
-        let mut rows: Vec<Vec<f32>> = chosen.iter().map(|row| pairs.records[*row].clone()).collect();
+        let mut rows: Vec<Vec<f32>> = chosen
+            .iter()
+            .map(|row| pairs.records[*row].clone())
+            .collect();
         let mut seen: BTreeMap<i64, usize> = BTreeMap::new();
         let mut text_of = vec![];
         for row in chosen {
@@ -157,7 +167,9 @@ impl Cloud {
                 texts.len()
             ),
             axes: plane.explained.map(|[x, y]| {
-                let axis = |k: usize, share: f64| format!("component {k}: {:.0} % of the variance", 100.0 * share);
+                let axis = |k: usize, share: f64| {
+                    format!("component {k}: {:.0} % of the variance", 100.0 * share)
+                };
                 [axis(1, x), axis(2, y)]
             }),
             size: SIZE,
@@ -173,14 +185,19 @@ impl Cloud {
 fn placed(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
     let range = |k: usize| {
         let values = points.iter().map(|p| p[k]);
-        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| {
+            (l.min(x), h.max(x))
+        });
         ((low + high) / 2.0, high - low)
     };
     let ((x, width), (y, height)) = (range(0), range(1));
     let scale = (SIZE - 2.0 * MARGIN) / width.max(height).max(1e-12);
     let tenth = |value: f64| (value * 10.0).round() / 10.0;
     let place = |p: &[f64; 2]| {
-        [tenth(SIZE / 2.0 + (p[0] - x) * scale), tenth(SIZE / 2.0 - (p[1] - y) * scale)]
+        [
+            tenth(SIZE / 2.0 + (p[0] - x) * scale),
+            tenth(SIZE / 2.0 - (p[1] - y) * scale),
+        ]
     };
     points.iter().map(place).collect()
 }
@@ -191,7 +208,13 @@ mod tests {
     use super::*;
 
     fn vectors(n: usize) -> Vectors {
-        let row = |i: usize, turn: f32| vec![(i as f32 * 0.7 + turn).cos(), (i as f32 * 0.7 + turn).sin(), 0.1];
+        let row = |i: usize, turn: f32| {
+            vec![
+                (i as f32 * 0.7 + turn).cos(),
+                (i as f32 * 0.7 + turn).sin(),
+                0.1,
+            ]
+        };
         let pairs = |turn: f32| Pairs {
             records: (0..n).map(|i| row(i, turn)).collect(),
             texts: (0..n).map(|i| row(i, 0.0)).collect(),
@@ -213,7 +236,10 @@ mod tests {
         assert_eq!(ids.len(), 4);
         let after = &maps.maps[1];
         assert_eq!((after.pairs.len(), after.texts.len()), (16, 8));
-        assert_eq!(after.pairs[2].record, after.pairs[2].text, "aligned pairs coincide");
+        assert_eq!(
+            after.pairs[2].record, after.pairs[2].text,
+            "aligned pairs coincide"
+        );
         assert_eq!(after.pairs[2].text, after.pairs[3].text);
         assert!((maps.table[4].after.unwrap() - 1.0).abs() < 1e-6);
         assert!(maps.table[4].before.unwrap() < 0.2);
@@ -224,7 +250,11 @@ mod tests {
     fn all_points_are_inside_the_drawing() {
         for map in maps(&vectors(40)).maps {
             let inside = |p: &[f64; 2]| p.iter().all(|x| (MARGIN..=SIZE - MARGIN).contains(x));
-            assert!(map.pairs.iter().all(|pair| inside(&pair.record)), "{}", map.title);
+            assert!(
+                map.pairs.iter().all(|pair| inside(&pair.record)),
+                "{}",
+                map.title
+            );
             assert!(map.texts.iter().all(inside));
         }
     }
@@ -233,6 +263,9 @@ mod tests {
     fn large_sets_are_thinned_and_it_is_said() {
         let maps = of_most(&vectors(20), 8);
         assert_eq!((maps.pairs, maps.of), (8, 20));
-        assert_eq!((maps.table[0].name.as_str(), maps.table[7].name.as_str()), ("held-out pair 1", "held-out pair 20"));
+        assert_eq!(
+            (maps.table[0].name.as_str(), maps.table[7].name.as_str()),
+            ("held-out pair 1", "held-out pair 20")
+        );
     }
 }

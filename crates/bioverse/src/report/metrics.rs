@@ -117,7 +117,10 @@ mod tests {
         assert_eq!(trainings[0].keys(), ["held_out_mrr", "loss"]);
         assert_eq!(trainings[0].series("loss"), [(1.0, 2.5)]);
         assert_eq!(trainings[0].first("held_out_mrr"), Some(0.1));
-        assert_eq!((trainings[1].last("loss"), trainings[1].last_step()), (Some(1.0), 2));
+        assert_eq!(
+            (trainings[1].last("loss"), trainings[1].last_step()),
+            (Some(1.0), 2)
+        );
     }
 
     #[test]

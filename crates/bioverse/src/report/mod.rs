@@ -44,7 +44,9 @@ pub fn write(run: &Path, output: Option<&Path>) -> Result<PathBuf> {
 
 /// The run's folder; a bundle inside it stands for it.
 fn folder(run: &Path) -> Result<PathBuf> {
-    let holds = |dir: &Path| dir.join("metrics.jsonl").is_file() || dir.join("bundle/bundle.json").is_file();
+    let holds = |dir: &Path| {
+        dir.join("metrics.jsonl").is_file() || dir.join("bundle/bundle.json").is_file()
+    };
     let above = run.parent().filter(|_| run.join("bundle.json").is_file());
     let places = [Some(run), above];
     let mut places = places.into_iter().flatten();

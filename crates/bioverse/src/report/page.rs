@@ -74,7 +74,8 @@ pub fn render(run: &Path) -> Result<String> {
 
 /// A template of the report with `value`, escaped.
 pub fn fill(template: &str, value: &impl Serialize) -> Result<String> {
-    let fail = |error: minijinja::Error| Error::Run(format!("the page cannot be written: {error:#}"));
+    let fail =
+        |error: minijinja::Error| Error::Run(format!("the page cannot be written: {error:#}"));
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let mut syntax = SyntaxConfig::builder();
@@ -101,7 +102,11 @@ impl Page {
         let mut page = Self {
             name: name(run),
             path: run.display().to_string(),
-            stage: if verb == "align" { "Stage 1, align" } else { "Stage 2, finetune" },
+            stage: if verb == "align" {
+                "Stage 1, align"
+            } else {
+                "Stage 2, finetune"
+            },
             state: progress.state(),
             outcome: vec![],
             tiles: tiles(&trainings, &progress),
@@ -119,7 +124,9 @@ impl Page {
     }
 
     fn missing_parts(&self, verb: &str, config: Option<&Config>) -> Vec<Missing> {
-        let file = config.map_or("run.toml".to_owned(), |_| format!("{}/config.toml", self.path));
+        let file = config.map_or("run.toml".to_owned(), |_| {
+            format!("{}/config.toml", self.path)
+        });
         let again = format!("bioverse {verb} --config {file}");
         let mut missing = vec![];
         let mut note = |absent: bool, part, command: String| {
@@ -129,27 +136,59 @@ impl Page {
         };
         let align = verb == "align";
         let held_out = "with held-out rows (data.split_field or data.eval)";
-        note(self.curves.is_empty(), "Curves", format!("{again} --resume"));
-        note(align && self.retrieval.is_empty(), "Retrieval", format!("{again} {held_out}"));
-        note(align && self.maps.is_empty(), "Alignment maps", format!("{again} {held_out}"));
-        note(!align && self.audits.is_empty(), "Audit", format!("bioverse audit --bundle {}", self.path));
-        note(self.split.is_empty(), "Split", format!("bioverse split --config {file}"));
-        note(self.provenance.files.is_empty(), "Bundle", format!("{again} --resume"));
+        note(
+            self.curves.is_empty(),
+            "Curves",
+            format!("{again} --resume"),
+        );
+        note(
+            align && self.retrieval.is_empty(),
+            "Retrieval",
+            format!("{again} {held_out}"),
+        );
+        note(
+            align && self.maps.is_empty(),
+            "Alignment maps",
+            format!("{again} {held_out}"),
+        );
+        note(
+            !align && self.audits.is_empty(),
+            "Audit",
+            format!("bioverse audit --bundle {}", self.path),
+        );
+        note(
+            self.split.is_empty(),
+            "Split",
+            format!("bioverse split --config {file}"),
+        );
+        note(
+            self.provenance.files.is_empty(),
+            "Bundle",
+            format!("{again} --resume"),
+        );
         missing
     }
 }
 
 /// `align` or `finetune`.
 fn verb(trainings: &[Training], config: Option<&Config>, bundle: Option<&Bundle>) -> &'static str {
-    let tuned = trainings.iter().any(|training| training.name.starts_with("finetune"))
+    let tuned = trainings
+        .iter()
+        .any(|training| training.name.starts_with("finetune"))
         || bundle.is_some_and(|bundle| bundle.manifest.lora.is_some())
-        || (trainings.is_empty() && config.is_some_and(|config| config.text("finetune.from").is_some()));
+        || (trainings.is_empty()
+            && config.is_some_and(|config| config.text("finetune.from").is_some()));
     if tuned { "finetune" } else { "align" }
 }
 
 fn name(run: &Path) -> String {
     let full = run.canonicalize().unwrap_or_else(|_| run.to_path_buf());
-    let last: Vec<String> = full.iter().rev().take(2).map(|part| part.to_string_lossy().into_owned()).collect();
+    let last: Vec<String> = full
+        .iter()
+        .rev()
+        .take(2)
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
     match last.as_slice() {
         [own, above] if above != "/" => format!("{above}/{own}"),
         [own, ..] => own.clone(),
@@ -167,16 +206,33 @@ struct Progress {
 }
 
 impl Progress {
-    fn of(run: &Path, verb: &str, trainings: &[Training], config: Option<&Config>, bundle: bool) -> Self {
+    fn of(
+        run: &Path,
+        verb: &str,
+        trainings: &[Training],
+        config: Option<&Config>,
+        bundle: bool,
+    ) -> Self {
         let times = |config: &Config| {
-            let chosen = config.get("align.modalities").and_then(toml::Value::as_array);
+            let chosen = config
+                .get("align.modalities")
+                .and_then(toml::Value::as_array);
             let chosen = chosen.map_or(0, Vec::len);
-            let all = if chosen > 0 { chosen } else { config.modalities().len() };
-            if verb == "align" { all.max(1) as u64 } else { 1 }
+            let all = if chosen > 0 {
+                chosen
+            } else {
+                config.modalities().len()
+            };
+            if verb == "align" {
+                all.max(1) as u64
+            } else {
+                1
+            }
         };
         Self {
             done: trainings.iter().map(Training::last_step).max().unwrap_or(0),
-            planned: config.and_then(|config| Some(config.count(&format!("{verb}.steps"))? * times(config))),
+            planned: config
+                .and_then(|config| Some(config.count(&format!("{verb}.steps"))? * times(config))),
             bundle,
             settled: run.join("finished.json").is_file(),
         }
@@ -184,15 +240,26 @@ impl Progress {
 
     fn state(&self) -> State {
         let through = self.planned.is_some_and(|planned| self.done >= planned);
-        if self.bundle && (through || self.settled) { State::Finished } else { State::Unfinished }
+        if self.bundle && (through || self.settled) {
+            State::Finished
+        } else {
+            State::Unfinished
+        }
     }
 }
 
 /// What came out, in sentences; the first is the headline.
-fn outcome(trainings: &[Training], progress: &Progress, audits: &[Audit], verb: &str) -> Vec<String> {
+fn outcome(
+    trainings: &[Training],
+    progress: &Progress,
+    audits: &[Audit],
+    verb: &str,
+) -> Vec<String> {
     let mut told: Vec<String> = vec![];
     if progress.state() == State::Unfinished {
-        let of = progress.planned.map_or(String::new(), |planned| format!(" of {}", number(planned as f64)));
+        let of = progress.planned.map_or(String::new(), |planned| {
+            format!(" of {}", number(planned as f64))
+        });
         told.push(match trainings.is_empty() {
             true => "This run has not come to its first step: nothing was logged yet.".into(),
             false => format!(
@@ -202,7 +269,12 @@ fn outcome(trainings: &[Training], progress: &Progress, audits: &[Audit], verb: 
         });
     }
     told.extend(trainings.iter().filter_map(sentence));
-    told.extend(audits.iter().map(|audit| audit.verdict.clone()).filter(|verdict| !verdict.is_empty()));
+    told.extend(
+        audits
+            .iter()
+            .map(|audit| audit.verdict.clone())
+            .filter(|verdict| !verdict.is_empty()),
+    );
     told
 }
 
@@ -215,7 +287,10 @@ fn sentence(training: &Training) -> Option<String> {
         retrieval::chance(training),
     ) {
         let texts = number(training.last("held_out_texts").unwrap_or_default());
-        let subject = training.name.strip_prefix("align ").unwrap_or(&training.name);
+        let subject = training
+            .name
+            .strip_prefix("align ")
+            .unwrap_or(&training.name);
         return Some(format!(
             "{subject}: the right partner comes first for {} of the held-out pairs among {texts} texts (chance {}), with an MRR of {} (chance {}).",
             percent(r1),
@@ -225,9 +300,11 @@ fn sentence(training: &Training) -> Option<String> {
         ));
     }
     let (first, last) = (training.first("loss")?, training.last("loss")?);
-    let held_out = training.last("held_out_loss").map_or(String::new(), |loss| {
-        format!("; on held-out rows it is {}", number(loss))
-    });
+    let held_out = training
+        .last("held_out_loss")
+        .map_or(String::new(), |loss| {
+            format!("; on held-out rows it is {}", number(loss))
+        });
     Some(format!(
         "{}: the loss went from {} to {} by step {steps}{held_out}.",
         training.name,
@@ -241,7 +318,9 @@ fn tiles(trainings: &[Training], progress: &Progress) -> Vec<Tile> {
     let mut tile = |label: String, value: Option<String>, note: String| {
         tiles.extend(value.map(|value| Tile { label, value, note }));
     };
-    let planned = progress.planned.map_or(String::new(), |planned| format!("of {} planned", number(planned as f64)));
+    let planned = progress.planned.map_or(String::new(), |planned| {
+        format!("of {} planned", number(planned as f64))
+    });
     let done = (!trainings.is_empty()).then(|| number(progress.done as f64));
     tile("steps".into(), done, planned);
     for training in trainings {
@@ -250,19 +329,43 @@ fn tiles(trainings: &[Training], progress: &Progress) -> Vec<Tile> {
             _ => format!(", {}", training.name.trim_start_matches("align ")),
         };
         let from = |key: &str, show: fn(f64) -> String| {
-            training.first(key).map_or(String::new(), |value| format!("from {}", show(value)))
+            training
+                .first(key)
+                .map_or(String::new(), |value| format!("from {}", show(value)))
         };
-        tile(format!("loss{of}"), training.last("loss").map(number), from("loss", number));
-        for (key, label) in [("held_out_r1", "held-out R@1"), ("held_out_mrr", "held-out MRR")] {
-            tile(format!("{label}{of}"), training.last(key).map(percent), from(key, percent));
+        tile(
+            format!("loss{of}"),
+            training.last("loss").map(number),
+            from("loss", number),
+        );
+        for (key, label) in [
+            ("held_out_r1", "held-out R@1"),
+            ("held_out_mrr", "held-out MRR"),
+        ] {
+            tile(
+                format!("{label}{of}"),
+                training.last(key).map(percent),
+                from(key, percent),
+            );
         }
         if training.last("held_out_mrr").is_none() {
             let loss = training.last("held_out_loss").map(number);
-            tile(format!("held-out loss{of}"), loss, from("held_out_loss", number));
+            tile(
+                format!("held-out loss{of}"),
+                loss,
+                from("held_out_loss", number),
+            );
         }
     }
-    let seconds: f64 = trainings.iter().filter_map(|training| training.last("seconds")).sum();
-    tile("time".into(), (seconds > 0.0).then(|| duration(seconds)), "in training".into());
+    let seconds: f64 = trainings
+        .iter()
+        .filter_map(|training| training.last("seconds"))
+        .sum();
+    tile(
+        "time".into(),
+        (seconds > 0.0).then(|| duration(seconds)),
+        "in training".into(),
+    );
     tiles
 }
 
@@ -274,7 +377,14 @@ mod tests {
     #[test]
     fn nothing_in_the_templates_escapes_the_escaping() {
         for (name, source) in TEMPLATES {
-            for word in ["|safe", "| safe", "autoescape", "http:", "https:", "<script"] {
+            for word in [
+                "|safe",
+                "| safe",
+                "autoescape",
+                "http:",
+                "https:",
+                "<script",
+            ] {
                 assert!(!source.contains(word), "{name} holds {word}");
             }
         }
@@ -289,8 +399,16 @@ mod tests {
             settled,
         };
         assert_eq!(progress(10, true, false).state(), State::Finished);
-        assert_eq!(progress(7, true, true).state(), State::Finished, "stopped early");
-        assert_eq!(progress(7, true, false).state(), State::Unfinished, "a new run over an old bundle");
+        assert_eq!(
+            progress(7, true, true).state(),
+            State::Finished,
+            "stopped early"
+        );
+        assert_eq!(
+            progress(7, true, false).state(),
+            State::Unfinished,
+            "a new run over an old bundle"
+        );
         assert_eq!(progress(10, false, false).state(), State::Unfinished);
     }
 }

@@ -29,7 +29,11 @@ const THETA: f64 = 0.5;
 /// Vectors of length one, so that distances are those of cosines.
 pub fn unit(vectors: &[Vec<f32>]) -> Vec<Vec<f64>> {
     let unit = |vector: &Vec<f32>| {
-        let length = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        let length = vector
+            .iter()
+            .map(|x| f64::from(*x).powi(2))
+            .sum::<f64>()
+            .sqrt();
         let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
         vector.iter().map(|x| f64::from(*x) * scale).collect()
     };
@@ -54,7 +58,9 @@ pub fn principal(vectors: &[Vec<f64>]) -> Plane {
     let mut axes: Vec<(f64, Vec<f64>)> = ritz(&gram, &basis);
     axes.sort_by(|a, b| b.0.total_cmp(&a.0));
     let axis = |k: usize| {
-        let found = axes.get(k).filter(|(value, _)| *value > 1e-12 * total.max(f64::MIN_POSITIVE));
+        let found = axes
+            .get(k)
+            .filter(|(value, _)| *value > 1e-12 * total.max(f64::MIN_POSITIVE));
         let (value, mut vector) = found.cloned().unwrap_or((0.0, vec![0.0; n]));
         orient(&mut vector);
         (value, vector)
@@ -94,7 +100,10 @@ pub fn neighbours(vectors: &[Vec<f64>], from: &Plane) -> Option<Plane> {
             .embedding()
     };
     // The library adds in an order that depends on the number of threads.
-    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()?;
+    let alone = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .ok()?;
     let embedding = alone.install(fit);
     let found: Vec<[f64; 2]> = embedding.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
     let sound = found.len() == n && found.iter().flatten().all(|x| x.is_finite());
@@ -124,10 +133,15 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 }
 
 fn centred(vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let (n, d) = (vectors.len().max(1) as f64, vectors.first().map_or(0, Vec::len));
+    let (n, d) = (
+        vectors.len().max(1) as f64,
+        vectors.first().map_or(0, Vec::len),
+    );
     let mut mean = vec![0.0; d];
     for vector in vectors {
-        mean.iter_mut().zip(vector).for_each(|(sum, x)| *sum += x / n);
+        mean.iter_mut()
+            .zip(vector)
+            .for_each(|(sum, x)| *sum += x / n);
     }
     let centre = |vector: &Vec<f64>| vector.iter().zip(&mean).map(|(x, m)| x - m).collect();
     vectors.iter().map(centre).collect()
@@ -141,7 +155,9 @@ fn gram(vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
 /// Directions that no data set is orthogonal to by design: cosines of different frequencies.
 fn start(n: usize) -> Vec<Vec<f64>> {
     let direction = |k: usize| {
-        let wave = |i: usize| ((i * (2 * k + 1)) as f64 * 0.7 + k as f64).cos() + 0.1 * ((i * i) as f64).sin();
+        let wave = |i: usize| {
+            ((i * (2 * k + 1)) as f64 * 0.7 + k as f64).cos() + 0.1 * ((i * i) as f64).sin()
+        };
         (0..n).map(wave).collect()
     };
     (0..DIRECTIONS.min(n)).map(direction).collect()
@@ -162,10 +178,17 @@ fn orthonormalise(basis: &mut [Vec<f64>]) {
         let before = dot(current, current).sqrt();
         for other in done.iter().chain(done.iter()) {
             let share = dot(current, other);
-            current.iter_mut().zip(other).for_each(|(x, o)| *x -= share * o);
+            current
+                .iter_mut()
+                .zip(other)
+                .for_each(|(x, o)| *x -= share * o);
         }
         let length = dot(current, current).sqrt();
-        let scale = if length > 1e-12 * before { 1.0 / length } else { 0.0 };
+        let scale = if length > 1e-12 * before {
+            1.0 / length
+        } else {
+            0.0
+        };
         current.iter_mut().for_each(|x| *x *= scale);
     }
 }
@@ -174,7 +197,9 @@ fn orthonormalise(basis: &mut [Vec<f64>]) {
 fn ritz(gram: &[Vec<f64>], basis: &[Vec<f64>]) -> Vec<(f64, Vec<f64>)> {
     let k = basis.len();
     let image = apply(gram, basis);
-    let mut small: Vec<Vec<f64>> = (0..k).map(|i| (0..k).map(|j| dot(&basis[i], &image[j])).collect()).collect();
+    let mut small: Vec<Vec<f64>> = (0..k)
+        .map(|i| (0..k).map(|j| dot(&basis[i], &image[j])).collect())
+        .collect();
     let mut vectors = basis.to_vec();
     for _ in 0..30 {
         for p in 0..k {
@@ -207,7 +232,10 @@ fn rotate(small: &mut [Vec<f64>], vectors: &mut [Vec<f64>], p: usize, q: usize) 
 
 /// The largest entry is positive, so that a picture is not mirrored from run to run.
 fn orient(vector: &mut [f64]) {
-    let largest = vector.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()));
+    let largest = vector
+        .iter()
+        .copied()
+        .max_by(|a, b| a.abs().total_cmp(&b.abs()));
     if largest.is_some_and(|x| x < 0.0) {
         vector.iter_mut().for_each(|x| *x = -*x);
     }
@@ -230,12 +258,24 @@ mod tests {
     #[test]
     fn components_of_a_stretched_cloud_are_its_axes() {
         let vectors: Vec<Vec<f64>> = (0..60)
-            .map(|i| vec![10.0 * noise(3 * i), noise(3 * i + 1), 3.0 * noise(3 * i + 2), 0.0])
+            .map(|i| {
+                vec![
+                    10.0 * noise(3 * i),
+                    noise(3 * i + 1),
+                    3.0 * noise(3 * i + 2),
+                    0.0,
+                ]
+            })
             .collect();
         let plane = principal(&vectors);
         let centred = centred(&vectors);
         let along = |axis: usize, column: usize| {
-            let (points, data): (Vec<f64>, Vec<f64>) = plane.points.iter().zip(&centred).map(|(p, v)| (p[axis], v[column])).unzip();
+            let (points, data): (Vec<f64>, Vec<f64>) = plane
+                .points
+                .iter()
+                .zip(&centred)
+                .map(|(p, v)| (p[axis], v[column]))
+                .unzip();
             (dot(&points, &data) / (dot(&points, &points) * dot(&data, &data)).sqrt()).abs()
         };
         assert!(along(0, 0) > 0.99, "{}", along(0, 0));
@@ -270,9 +310,15 @@ mod tests {
         assert!(neighbours(&same, &plane).is_none());
         assert_eq!(principal(&[]).points.len(), 0);
         assert_eq!(principal(&[vec![1.0]]).points, [[0.0, 0.0]]);
-        let many: Vec<Vec<f64>> = (0..40).map(|i| vec![noise(i % 20), noise(i % 20 + 50)]).collect();
+        let many: Vec<Vec<f64>> = (0..40)
+            .map(|i| vec![noise(i % 20), noise(i % 20 + 50)])
+            .collect();
         let plane = neighbours(&many, &principal(&many)).unwrap();
-        assert_eq!(plane.points[..20], plane.points[20..], "equal vectors are one point");
+        assert_eq!(
+            plane.points[..20],
+            plane.points[20..],
+            "equal vectors are one point"
+        );
     }
 
     #[test]
@@ -285,15 +331,24 @@ mod tests {
             .collect();
         let from = principal(&vectors);
         let first = neighbours(&vectors, &from).unwrap();
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(3)
+            .build()
+            .unwrap();
         let again = pool.install(|| neighbours(&vectors, &principal(&vectors)).unwrap());
         assert_eq!(first.points, again.points, "whatever the number of cores");
         let mean = |range: std::ops::Range<usize>| {
-            let sum = first.points[range].iter().fold([0.0, 0.0], |sum, p| [sum[0] + p[0], sum[1] + p[1]]);
+            let sum = first.points[range]
+                .iter()
+                .fold([0.0, 0.0], |sum, p| [sum[0] + p[0], sum[1] + p[1]]);
             sum.map(|x| x / 20.0)
         };
         let (a, b) = (mean(0..20), mean(20..40));
         let apart = distance(&a, &b);
-        assert!(first.points[..20].iter().all(|p| distance(p, &a) < apart / 2.0));
+        assert!(
+            first.points[..20]
+                .iter()
+                .all(|p| distance(p, &a) < apart / 2.0)
+        );
     }
 }

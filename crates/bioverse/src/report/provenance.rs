@@ -59,8 +59,15 @@ impl Config {
         let here = here.filter(|(key, _)| !key.starts_with(&format!("{other_stage}.")));
         let settings = here.map(|(key, value)| {
             let default = defaults.iter().find(|(known, _)| *known == key);
-            let (value, default) = (value.to_string(), default.map(|(_, value)| value.to_string()));
-            Setting { key, value, default }
+            let (value, default) = (
+                value.to_string(),
+                default.map(|(_, value)| value.to_string()),
+            );
+            Setting {
+                key,
+                value,
+                default,
+            }
         });
         Ok(settings.partition(|setting| setting.default.as_ref() != Some(&setting.value)))
     }
@@ -107,7 +114,12 @@ pub struct Hash {
 }
 
 /// What is to be known about `run`, of which `verb` is the command.
-pub fn provenance(run: &Path, verb: &str, config: Option<&Config>, bundle: Option<&Bundle>) -> Result<Provenance> {
+pub fn provenance(
+    run: &Path,
+    verb: &str,
+    config: Option<&Config>,
+    bundle: Option<&Bundle>,
+) -> Result<Provenance> {
     let other = if verb == "align" { "finetune" } else { "align" };
     let (changed, same) = config.map_or(Ok(Default::default()), |config| config.settings(other))?;
     Ok(Provenance {
@@ -127,7 +139,10 @@ pub fn provenance(run: &Path, verb: &str, config: Option<&Config>, bundle: Optio
 fn commands(run: &Path, verb: &str, config: &Config) -> Vec<String> {
     let file = quoted(&config.file.display().to_string());
     let again = format!("{}-again", run.display().to_string().trim_end_matches('/'));
-    vec![format!("bioverse {verb} --config {file} --set {}", quoted(&format!("run.dir={again}")))]
+    vec![format!(
+        "bioverse {verb} --config {file} --set {}",
+        quoted(&format!("run.dir={again}"))
+    )]
 }
 
 fn models(bundle: &Bundle) -> Vec<Model> {
@@ -149,7 +164,8 @@ fn models(bundle: &Bundle) -> Vec<Model> {
         model("tokenizer".into(), &manifest.tokenizer),
     ];
     let encoders = manifest.modalities.iter();
-    models.extend(encoders.map(|(name, entry)| model(format!("encoder of {name}"), &entry.encoder)));
+    models
+        .extend(encoders.map(|(name, entry)| model(format!("encoder of {name}"), &entry.encoder)));
     models
 }
 
@@ -183,7 +199,9 @@ fn data(config: &Config) -> Vec<Hash> {
         .collect();
     let mixture = config.get("data.mixture").and_then(toml::Value::as_array);
     for source in mixture.into_iter().flatten() {
-        let files = ["train", "eval"].iter().filter_map(|key| source.get(key)?.as_str());
+        let files = ["train", "eval"]
+            .iter()
+            .filter_map(|key| source.get(key)?.as_str());
         named.extend(files.map(str::to_owned));
     }
     named.dedup();
@@ -207,10 +225,31 @@ mod tests {
         std::fs::write(dir.path().join("config.toml"), text).unwrap();
         let config = Config::find(dir.path()).unwrap();
         let shown = provenance(dir.path(), "align", Some(&config), None).unwrap();
-        let changed: Vec<(&str, Option<&str>)> = shown.changed.iter().map(|s| (s.key.as_str(), s.default.as_deref())).collect();
-        assert_eq!(changed, [("align.lr", Some("0.001")), ("modality.cell.path", None), ("data.train", Some("\"\""))]);
-        assert_eq!(shown.same.iter().map(|s| s.key.as_str()).collect::<Vec<_>>(), ["run.seed"]);
-        assert!(shown.data[0].sha256.is_none(), "a file that is gone has no hash");
+        let changed: Vec<(&str, Option<&str>)> = shown
+            .changed
+            .iter()
+            .map(|s| (s.key.as_str(), s.default.as_deref()))
+            .collect();
+        assert_eq!(
+            changed,
+            [
+                ("align.lr", Some("0.001")),
+                ("modality.cell.path", None),
+                ("data.train", Some("\"\""))
+            ]
+        );
+        assert_eq!(
+            shown
+                .same
+                .iter()
+                .map(|s| s.key.as_str())
+                .collect::<Vec<_>>(),
+            ["run.seed"]
+        );
+        assert!(
+            shown.data[0].sha256.is_none(),
+            "a file that is gone has no hash"
+        );
         assert!(shown.commands[0].starts_with("bioverse align --config "));
     }
 }

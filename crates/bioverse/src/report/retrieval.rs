@@ -6,7 +6,12 @@ use super::chart::Cell;
 use super::metrics::{Line, Training};
 use crate::eval::metrics::Retrieval;
 
-const MEASURES: [(&str, &str); 4] = [("r1", "R@1"), ("r5", "R@5"), ("r10", "R@10"), ("mrr", "MRR")];
+const MEASURES: [(&str, &str); 4] = [
+    ("r1", "R@1"),
+    ("r5", "R@5"),
+    ("r10", "R@10"),
+    ("mrr", "MRR"),
+];
 const DIRECTIONS: [(&str, &str); 3] = [
     ("_to_text", "record to text"),
     ("_to_bio", "text to record"),
@@ -46,7 +51,10 @@ pub fn chance(training: &Training) -> Option<Retrieval> {
 
 /// The line whose measurement is best: that of the largest MRR.
 pub fn best(training: &Training) -> Option<&Line> {
-    let measured = training.lines.iter().filter(|line| line.get("held_out_mrr").is_some());
+    let measured = training
+        .lines
+        .iter()
+        .filter(|line| line.get("held_out_mrr").is_some());
     measured.max_by(|a, b| {
         let mrr = |line: &Line| line.get("held_out_mrr").unwrap_or(f64::NEG_INFINITY);
         mrr(a).total_cmp(&mrr(b)).then(b.step.cmp(&a.step))
@@ -59,42 +67,72 @@ pub fn table(training: &Training) -> Option<Table> {
     let mut groups = vec![];
     let mut columns = vec![];
     for (suffix, name) in DIRECTIONS {
-        let here = MEASURES.into_iter().filter(|(m, _)| keys.contains(&format!("held_out_{m}{suffix}").as_str()));
-        let here: Vec<(String, &str, &str)> = here.map(|(m, title)| (format!("{m}{suffix}"), m, title)).collect();
+        let here = MEASURES
+            .into_iter()
+            .filter(|(m, _)| keys.contains(&format!("held_out_{m}{suffix}").as_str()));
+        let here: Vec<(String, &str, &str)> = here
+            .map(|(m, title)| (format!("{m}{suffix}"), m, title))
+            .collect();
         if !here.is_empty() {
-            groups.push(Group { name, span: here.len() });
+            groups.push(Group {
+                name,
+                span: here.len(),
+            });
             columns.extend(here);
         }
     }
     let measured: Vec<&Line> = training
         .lines
         .iter()
-        .filter(|line| columns.iter().any(|(key, ..)| line.get(&format!("held_out_{key}")).is_some()))
+        .filter(|line| {
+            columns
+                .iter()
+                .any(|(key, ..)| line.get(&format!("held_out_{key}")).is_some())
+        })
         .collect();
     let (first, last) = (*measured.first()?, *measured.last()?);
     let row = |name: String, kind, value: &dyn Fn(&str, &str) -> Option<f64>| Row {
         name,
         kind,
-        cells: columns.iter().map(|(key, measure, _)| Cell::percent(value(key, measure))).collect(),
+        cells: columns
+            .iter()
+            .map(|(key, measure, _)| Cell::percent(value(key, measure)))
+            .collect(),
     };
     let at = |line: &Line, key: &str| line.get(&format!("held_out_{key}"));
     let raw = |key: &str, _: &str| training.first(&format!("raw_{key}"));
     let has_raw = columns.iter().any(|(key, ..)| raw(key, "").is_some());
     let mut rows = vec![];
     if let Some(chance) = chance(training) {
-        rows.push(row("chance".into(), "chance", &|_, measure| of_chance(&chance, measure)));
+        rows.push(row("chance".into(), "chance", &|_, measure| {
+            of_chance(&chance, measure)
+        }));
     }
     if has_raw {
         rows.push(row("encoder and a linear map".into(), "raw", &raw));
     }
     if first.step != last.step {
-        let name = if at_beginning(training, first) { "untrained projector".into() } else { format!("step {}", first.step) };
+        let name = if at_beginning(training, first) {
+            "untrained projector".into()
+        } else {
+            format!("step {}", first.step)
+        };
         rows.push(row(name, "start", &|key, _| at(first, key)));
     }
-    if let Some(best) = best(training).filter(|best| best.step != last.step && best.step != first.step) {
-        rows.push(row(format!("best, step {}", best.step), "best", &|key, _| at(best, key)));
+    if let Some(best) =
+        best(training).filter(|best| best.step != last.step && best.step != first.step)
+    {
+        rows.push(row(
+            format!("best, step {}", best.step),
+            "best",
+            &|key, _| at(best, key),
+        ));
     }
-    rows.push(row(format!("last, step {}", last.step), "end", &|key, _| at(last, key)));
+    rows.push(row(
+        format!("last, step {}", last.step),
+        "end",
+        &|key, _| at(last, key),
+    ));
     Some(Table {
         training: training.name.clone(),
         candidates: training.last("held_out_texts").map(|texts| texts as u64),
@@ -128,7 +166,10 @@ mod tests {
     fn line(step: u64, values: &[(&str, f64)]) -> Line {
         Line {
             step,
-            values: values.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect(),
+            values: values
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), *value))
+                .collect(),
         }
     }
 
@@ -137,16 +178,40 @@ mod tests {
         let training = Training {
             name: "align molecule".into(),
             lines: vec![
-                line(0, &[("held_out_r1", 0.1), ("held_out_mrr", 0.2), ("held_out_mrr_to_text", 0.25), ("raw_mrr", 0.15), ("held_out_texts", 10.0)]),
-                line(5, &[("loss", 1.0), ("held_out_r1", 0.5), ("held_out_mrr", 0.6)]),
-                line(9, &[("loss", 1.0), ("held_out_r1", 0.4), ("held_out_mrr", 0.5)]),
+                line(
+                    0,
+                    &[
+                        ("held_out_r1", 0.1),
+                        ("held_out_mrr", 0.2),
+                        ("held_out_mrr_to_text", 0.25),
+                        ("raw_mrr", 0.15),
+                        ("held_out_texts", 10.0),
+                    ],
+                ),
+                line(
+                    5,
+                    &[("loss", 1.0), ("held_out_r1", 0.5), ("held_out_mrr", 0.6)],
+                ),
+                line(
+                    9,
+                    &[("loss", 1.0), ("held_out_r1", 0.4), ("held_out_mrr", 0.5)],
+                ),
                 line(10, &[("loss", 1.0)]),
             ],
         };
         let table = table(&training).unwrap();
         assert_eq!(table.columns, ["MRR", "R@1", "MRR"]);
         let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
-        assert_eq!(names, ["chance", "encoder and a linear map", "untrained projector", "best, step 5", "last, step 9"]);
+        assert_eq!(
+            names,
+            [
+                "chance",
+                "encoder and a linear map",
+                "untrained projector",
+                "best, step 5",
+                "last, step 9"
+            ]
+        );
         assert_eq!(table.rows[0].cells[1].exact, Some(0.1));
         assert_eq!(table.rows[1].cells[1].exact, None);
         assert_eq!(table.rows[3].cells[2].exact, Some(0.6));

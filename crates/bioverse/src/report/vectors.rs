@@ -53,15 +53,23 @@ fn read(file: &Path) -> Result<Vectors> {
     let bytes = std::fs::read(file).map_err(|error| Error::io(file, error))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error.to_string()))?;
     let pairs = |moment: &str| -> Result<Option<Pairs>> {
-        let side = |side: &str| matrix(&tensors, &format!("{moment}.{side}")).map_err(|e| broken(&e));
+        let side =
+            |side: &str| matrix(&tensors, &format!("{moment}.{side}")).map_err(|e| broken(&e));
         match (side("bio")?, side("text")?) {
-            (Some(records), Some(texts)) if records.len() == texts.len() => Ok(Some(Pairs { records, texts })),
+            (Some(records), Some(texts)) if records.len() == texts.len() => {
+                Ok(Some(Pairs { records, texts }))
+            }
             (None, None) => Ok(None),
-            _ => Err(broken(&format!("`{moment}.bio` and `{moment}.text` are not of equal length"))),
+            _ => Err(broken(&format!(
+                "`{moment}.bio` and `{moment}.text` are not of equal length"
+            ))),
         }
     };
     let (before, after) = (pairs("before")?, pairs("after")?);
-    let n = after.as_ref().or(before.as_ref()).map_or(0, |pairs| pairs.records.len());
+    let n = after
+        .as_ref()
+        .or(before.as_ref())
+        .map_or(0, |pairs| pairs.records.len());
     let numbers = integers(&tensors, "text_numbers").map_err(|e| broken(&e))?;
     let text_numbers = numbers.unwrap_or_else(|| (0..n as i64).collect());
     let equal = |pairs: &Option<Pairs>| pairs.as_ref().is_none_or(|pairs| pairs.records.len() == n);
@@ -69,7 +77,11 @@ fn read(file: &Path) -> Result<Vectors> {
         return Err(broken("its tensors do not hold equally many pairs"));
     }
     Ok(Vectors {
-        modality: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        modality: file
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
         before,
         after,
         text_numbers,
@@ -102,7 +114,9 @@ fn integers(tensors: &SafeTensors<'_>, name: &str) -> Result<Option<Vec<i64>>, S
         return Err(format!("`{name}` is not i64"));
     }
     let (words, _) = view.data().as_chunks::<8>();
-    Ok(Some(words.iter().map(|word| i64::from_le_bytes(*word)).collect()))
+    Ok(Some(
+        words.iter().map(|word| i64::from_le_bytes(*word)).collect(),
+    ))
 }
 
 /// Row names from the file's metadata, `names` as a JSON list; empty unless there is one for each row.
@@ -125,15 +139,29 @@ mod tests {
     use super::*;
 
     fn file(dir: &Path, bio: &[f32], numbers: &[i64]) -> PathBuf {
-        let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let bytes = |values: &[f32]| {
+            values
+                .iter()
+                .flat_map(|x| x.to_le_bytes())
+                .collect::<Vec<u8>>()
+        };
         let numbers: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
         let n = bio.len() / 2;
         let (bio, text) = (bytes(bio), bytes(&vec![0.5; 2 * n]));
         let rows = numbers.len() / 8;
         let tensors = [
-            ("after.bio", TensorView::new(Dtype::F32, vec![n, 2], &bio).unwrap()),
-            ("after.text", TensorView::new(Dtype::F32, vec![n, 2], &text).unwrap()),
-            ("text_numbers", TensorView::new(Dtype::I64, vec![rows], &numbers).unwrap()),
+            (
+                "after.bio",
+                TensorView::new(Dtype::F32, vec![n, 2], &bio).unwrap(),
+            ),
+            (
+                "after.text",
+                TensorView::new(Dtype::F32, vec![n, 2], &text).unwrap(),
+            ),
+            (
+                "text_numbers",
+                TensorView::new(Dtype::I64, vec![rows], &numbers).unwrap(),
+            ),
         ];
         let metadata = [("names".to_string(), "[\"a\",\"b\"]".to_string())];
         let path = dir.join("molecule.safetensors");
@@ -148,8 +176,14 @@ mod tests {
         file(dir.path(), &[1.0, 2.0, 3.0, 4.0], &[7, 7]);
         let vectors = &read_all(dir.path()).unwrap()[0];
         assert_eq!(vectors.modality, "molecule");
-        assert_eq!(vectors.after.as_ref().unwrap().records, [[1.0, 2.0], [3.0, 4.0]]);
-        assert_eq!((vectors.before.is_none(), &vectors.text_numbers[..]), (true, &[7, 7][..]));
+        assert_eq!(
+            vectors.after.as_ref().unwrap().records,
+            [[1.0, 2.0], [3.0, 4.0]]
+        );
+        assert_eq!(
+            (vectors.before.is_none(), &vectors.text_numbers[..]),
+            (true, &[7, 7][..])
+        );
         assert_eq!(vectors.names, ["a", "b"]);
         assert!(read_all(&dir.path().join("none")).unwrap().is_empty());
     }
@@ -160,7 +194,10 @@ mod tests {
         for (bio, numbers) in [(&[1.0, f32::NAN][..], &[1][..]), (&[1.0, 2.0], &[1, 2])] {
             let path = file(dir.path(), bio, numbers);
             let error = read(&path).unwrap_err();
-            assert!(error.to_string().contains("molecule.safetensors"), "{error}");
+            assert!(
+                error.to_string().contains("molecule.safetensors"),
+                "{error}"
+            );
             assert_eq!(error.exit_code(), 2);
         }
         let path = dir.path().join("x.safetensors");

@@ -16,27 +16,44 @@ const HELD_OUT: &str = "held_out_";
 /// When stage 1 measures nothing of that name.
 pub fn chosen(stage: Stage, named: Option<&str>) -> Result<String> {
     let Some(name) = named else {
-        let usual = if stage == Stage::Align { "held_out_mrr" } else { "held_out_loss" };
+        let usual = if stage == Stage::Align {
+            "held_out_mrr"
+        } else {
+            "held_out_loss"
+        };
         return Ok(usual.into());
     };
-    let known = name.strip_prefix(HELD_OUT).is_none_or(|metric| more_is_better(metric).is_some());
+    let known = name
+        .strip_prefix(HELD_OUT)
+        .is_none_or(|metric| more_is_better(metric).is_some());
     if stage == Stage::Finetune || known {
         return Ok(name.into());
     }
-    let all: Vec<String> = crate::align::measured().map(|metric| format!("{HELD_OUT}{metric}")).collect();
+    let all: Vec<String> = crate::align::measured()
+        .map(|metric| format!("{HELD_OUT}{metric}"))
+        .collect();
     let hint = suggest::hint(name, all.iter().map(String::as_str));
-    Err(Error::Input(format!("--metric {name}: stage 1 measures nothing of that name{hint}")))
+    Err(Error::Input(format!(
+        "--metric {name}: stage 1 measures nothing of that name{hint}"
+    )))
 }
 
 /// Whether the larger value is the better one.
 pub fn higher_is_better(metric: &str) -> bool {
     let name = metric.strip_prefix(HELD_OUT).unwrap_or(metric);
-    more_is_better(name).unwrap_or_else(|| !["loss", "perplexity", "norm", "seconds", "bytes"].iter().any(|word| name.contains(word)))
+    more_is_better(name).unwrap_or_else(|| {
+        !["loss", "perplexity", "norm", "seconds", "bytes"]
+            .iter()
+            .any(|word| name.contains(word))
+    })
 }
 
 /// What a run reached: the mean over its trainings (one for each modality in stage 1); `None` where it was not measured.
 pub fn reached(trainings: &[Training], metric: &str, trial: &Trial) -> Option<f64> {
-    let values: Vec<f64> = trainings.iter().filter_map(|training| of(training, metric, trial)).collect();
+    let values: Vec<f64> = trainings
+        .iter()
+        .filter_map(|training| of(training, metric, trial))
+        .collect();
     (!values.is_empty()).then(|| mean(values.iter().copied()))
 }
 
@@ -57,7 +74,13 @@ fn best<'a>(training: &'a Training, by: &str) -> Option<&'a Line> {
     let value = |line: &Line| line.get(by).map_or(f64::NEG_INFINITY, |value| sign * value);
     let measured = training.lines.iter().filter(|line| line.get(by).is_some());
     // Of equals the first, as the loop keeps it.
-    measured.reduce(|best, line| if value(line) > value(best) { line } else { best })
+    measured.reduce(|best, line| {
+        if value(line) > value(best) {
+            line
+        } else {
+            best
+        }
+    })
 }
 
 #[cfg(test)]
@@ -68,12 +91,19 @@ mod tests {
     #[test]
     fn a_metric_has_a_direction_and_a_mistyped_one_is_refused() {
         assert!(higher_is_better("held_out_mrr_to_text") && !higher_is_better("held_out_foscttm"));
-        assert!(!higher_is_better("held_out_loss") && !higher_is_better("grad_norm") && higher_is_better("rows_per_s"));
+        assert!(
+            !higher_is_better("held_out_loss")
+                && !higher_is_better("grad_norm")
+                && higher_is_better("rows_per_s")
+        );
         assert_eq!(chosen(Stage::Align, None).unwrap(), "held_out_mrr");
         assert_eq!(chosen(Stage::Finetune, None).unwrap(), "held_out_loss");
         assert_eq!(chosen(Stage::Align, Some("loss")).unwrap(), "loss");
         let error = chosen(Stage::Align, Some("held_out_mmr")).unwrap_err();
-        assert!(error.to_string().contains("did you mean `held_out_mrr`?"), "{error}");
+        assert!(
+            error.to_string().contains("did you mean `held_out_mrr`?"),
+            "{error}"
+        );
     }
 
     #[test]

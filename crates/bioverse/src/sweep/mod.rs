@@ -37,7 +37,11 @@ pub fn listing(plan: &Plan) -> String {
         format!("{}  ({begin})\n", trial.dir.display())
     };
     let lines: String = plan.trials.iter().map(line).collect();
-    format!("{lines}{} runs, all of them checked; compared by {}\n", plan.trials.len(), plan.metric)
+    format!(
+        "{lines}{} runs, all of them checked; compared by {}\n",
+        plan.trials.len(),
+        plan.metric
+    )
 }
 
 /// Runs everything that has not ended yet, `jobs` at a time, and writes the summary.
@@ -48,7 +52,8 @@ pub fn run(plan: &Plan, jobs: usize) -> Result<Summary> {
     interrupt::install();
     std::fs::create_dir_all(&plan.dir).map_err(|error| Error::io(&plan.dir, error))?;
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Option<Result<State>>>> = Mutex::new(plan.trials.iter().map(|_| None).collect());
+    let done: Mutex<Vec<Option<Result<State>>>> =
+        Mutex::new(plan.trials.iter().map(|_| None).collect());
     std::thread::scope(|scope| {
         for _ in 0..jobs.clamp(1, plan.trials.len().max(1)) {
             scope.spawn(|| {
@@ -62,7 +67,9 @@ pub fn run(plan: &Plan, jobs: usize) -> Result<Summary> {
             });
         }
     });
-    let done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let done = done
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     let states: Result<Vec<Option<State>>> = done.into_iter().map(Option::transpose).collect();
     let summary = Summary::of(plan, &states?)?;
     summary.write()?;
@@ -87,10 +94,15 @@ fn take<'a>(plan: &'a Plan, next: &AtomicUsize) -> Option<(usize, &'a plan::Tria
 }
 
 fn tell(plan: &Plan, at: usize, state: &Result<State>) {
-    let (name, place) = (&plan.trials[at].name, format!("[{}/{}]", at + 1, plan.trials.len()));
+    let (name, place) = (
+        &plan.trials[at].name,
+        format!("[{}/{}]", at + 1, plan.trials.len()),
+    );
     match state {
         Ok(state) => match &state.ended {
-            Some(Ended::Finished) => tracing::info!("{place} {name}: finished in {:.1} s", state.seconds),
+            Some(Ended::Finished) => {
+                tracing::info!("{place} {name}: finished in {:.1} s", state.seconds)
+            }
             Some(Ended::Failed(said)) => tracing::warn!("{place} {name}: failed: {said}"),
             None => tracing::info!("{place} {name}: interrupted"),
         },

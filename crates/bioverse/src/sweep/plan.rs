@@ -97,7 +97,11 @@ impl Plan {
     /// # Errors
     /// With the sentence of the first configuration that is refused; nothing has run then.
     pub fn new(request: &Request, registry: &Registry) -> Result<Self> {
-        let axes: Result<Vec<Axis>> = request.vary.iter().map(|argument| Axis::read(argument)).collect();
+        let axes: Result<Vec<Axis>> = request
+            .vary
+            .iter()
+            .map(|argument| Axis::read(argument))
+            .collect();
         let axes = axes?;
         check(&axes, request.seeds)?;
         let load = |sets: &[String]| RunConfig::load(&request.config, sets, registry);
@@ -118,7 +122,8 @@ impl Plan {
                 let name = name(&plan.axes, &values, seed, &mut taken);
                 let sets = [&request.sets[..], &plan.sets(&values, seed, &name)].concat();
                 let resolved = load(&sets)?;
-                plan.trials.push(plan.trial(name, values.clone(), resolved)?);
+                plan.trials
+                    .push(plan.trial(name, values.clone(), resolved)?);
             }
         }
         Ok(plan)
@@ -147,33 +152,64 @@ impl Plan {
 fn check(axes: &[Axis], seeds: usize) -> Result<()> {
     let refuse = |problem: String| Err(Error::Input(problem));
     if axes.is_empty() && seeds < 2 {
-        return refuse("nothing varies; give `--vary section.key=first,second`, or `--seeds 3`".into());
+        return refuse(
+            "nothing varies; give `--vary section.key=first,second`, or `--seeds 3`".into(),
+        );
     }
     for (i, axis) in axes.iter().enumerate() {
         if axes[..i].iter().any(|other| other.key == axis.key) {
-            return refuse(format!("--vary names `{}` twice; give all its values at once", axis.key));
+            return refuse(format!(
+                "--vary names `{}` twice; give all its values at once",
+                axis.key
+            ));
         }
         if axis.key == "run.dir" {
             return refuse("--vary run.dir: every run gets a folder of its own; set `run.dir`, and the sweep goes into `run.dir/sweep`".into());
         }
         if axis.key == "run.seed" && seeds > 1 {
-            return refuse("--vary run.seed and --seeds both choose the seed; give one of them".into());
+            return refuse(
+                "--vary run.seed and --seeds both choose the seed; give one of them".into(),
+            );
         }
     }
     Ok(())
 }
 
 /// `text_space=raw,lr=0.001,seed=43`, in characters that every file system takes, and unlike every name before.
-fn name(axes: &[Axis], values: &[String], seed: Option<u64>, taken: &mut BTreeSet<String>) -> String {
-    let short = |axis: &Axis| match axes.iter().filter(|other| other.short() == axis.short()).count() {
+fn name(
+    axes: &[Axis],
+    values: &[String],
+    seed: Option<u64>,
+    taken: &mut BTreeSet<String>,
+) -> String {
+    let short = |axis: &Axis| match axes
+        .iter()
+        .filter(|other| other.short() == axis.short())
+        .count()
+    {
         1 => axis.short().to_owned(),
         _ => axis.key.clone(),
     };
-    let parts = axes.iter().zip(values).map(|(axis, value)| format!("{}={value}", short(axis)));
-    let parts: Vec<String> = parts.chain(seed.map(|seed| format!("seed={seed}"))).collect();
+    let parts = axes
+        .iter()
+        .zip(values)
+        .map(|(axis, value)| format!("{}={value}", short(axis)));
+    let parts: Vec<String> = parts
+        .chain(seed.map(|seed| format!("seed={seed}")))
+        .collect();
     let full = parts.join(",");
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._=,-".contains(c) { c } else { '-' };
-    let mut name: String = full.chars().filter(|c| !"\"'".contains(*c)).map(plain).collect();
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "._=,-".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let mut name: String = full
+        .chars()
+        .filter(|c| !"\"'".contains(*c))
+        .map(plain)
+        .collect();
     if name.len() > LONGEST || taken.contains(&name.to_lowercase()) || name.starts_with('.') {
         let hash = mix_name(0, &full);
         name.truncate(LONGEST - 17);
@@ -221,12 +257,23 @@ mod tests {
     #[test]
     fn each_combination_is_a_run_with_its_own_configuration() {
         let plan = plan(&["align.text_space=raw,whitened", "align.lr=1e-3,0.5"], 2).unwrap();
-        let names: Vec<&str> = plan.trials.iter().map(|trial| trial.name.as_str()).collect();
+        let names: Vec<&str> = plan
+            .trials
+            .iter()
+            .map(|trial| trial.name.as_str())
+            .collect();
         assert_eq!(names.len(), 8);
         assert_eq!(names[0], "text_space=raw,lr=1e-3,seed=42");
         assert_eq!(names[7], "text_space=whitened,lr=0.5,seed=43");
         let last = &plan.trials[7];
-        assert_eq!((last.config.align.lr, last.config.align.steps, last.config.run.seed), (0.5, 77, 43));
+        assert_eq!(
+            (
+                last.config.align.lr,
+                last.config.align.steps,
+                last.config.run.seed
+            ),
+            (0.5, 77, 43)
+        );
         assert_eq!(last.dir, Path::new("runs/x/sweep").join(&last.name));
         assert_ne!(plan.trials[0].fingerprint, plan.trials[2].fingerprint);
     }
@@ -234,7 +281,11 @@ mod tests {
     #[test]
     fn everything_is_refused_before_anything_runs() {
         for (vary, seeds, expected) in [
-            (&["align.text_sapce=raw"][..], 1, "did you mean `align.text_space`?"),
+            (
+                &["align.text_sapce=raw"][..],
+                1,
+                "did you mean `align.text_space`?",
+            ),
             (&["align.lr=1e-3,fast"], 1, "align.lr=fast"),
             (&["align.lr=1e-3,-1"], 1, "align.lr"),
             (&["align.lr=1", "align.lr=2"], 1, "twice"),
@@ -250,12 +301,21 @@ mod tests {
 
     #[test]
     fn names_are_short_and_differ() {
-        let axes = [Axis::read("align.modalities=[[\"a\"],[\"a\",\"b\"]]").unwrap(), Axis::read("x.path=/a/b,-a-b").unwrap()];
+        let axes = [
+            Axis::read("align.modalities=[[\"a\"],[\"a\",\"b\"]]").unwrap(),
+            Axis::read("x.path=/a/b,-a-b").unwrap(),
+        ];
         let mut taken = BTreeSet::new();
-        let names: BTreeSet<String> = combinations(&axes).iter().map(|values| name(&axes, values, None, &mut taken)).collect();
+        let names: BTreeSet<String> = combinations(&axes)
+            .iter()
+            .map(|values| name(&axes, values, None, &mut taken))
+            .collect();
         assert_eq!(names.len(), 4);
         let plain = |c: char| c.is_ascii_alphanumeric() || "._=,-".contains(c);
-        assert!(names.iter().all(|name| name.chars().all(plain)), "{names:?}");
+        assert!(
+            names.iter().all(|name| name.chars().all(plain)),
+            "{names:?}"
+        );
         let long = [Axis::read(&format!("a.b={}", "x".repeat(400))).unwrap()];
         assert!(name(&long, &combinations(&long)[0], None, &mut taken).len() <= LONGEST);
     }

@@ -72,7 +72,7 @@ impl Spread {
 
     fn show(self) -> String {
         match self.sd {
-            Some(sd) => format!("{:.4} ± {sd:.4}", self.mean),
+            Some(sd) => format!("{:.3} ± {sd:.3}", self.mean),
             None => format!("{:.4}", self.mean),
         }
     }
@@ -119,7 +119,11 @@ impl Summary {
             higher_is_better: metric::higher_is_better(&plan.metric),
             metric: plan.metric.clone(),
             keys: plan.axes.iter().map(|axis| axis.key.clone()).collect(),
-            short: plan.axes.iter().map(|axis| axis.short().to_owned()).collect(),
+            short: plan
+                .axes
+                .iter()
+                .map(|axis| axis.short().to_owned())
+                .collect(),
             dir: plan.dir.clone(),
             seeds: plan.seeds,
             also: sides.to_vec(),
@@ -133,15 +137,33 @@ impl Summary {
     fn drop_empty_columns(&mut self) {
         let any = |column: usize| self.rows.iter().any(|row| row.measured[column].is_some());
         let kept: Vec<bool> = (0..3).map(|column| column == 0 || any(column)).collect();
-        self.also = self.also.drain(..).zip(&kept[1..]).filter(|(_, keep)| **keep).map(|(name, _)| name).collect();
+        self.also = self
+            .also
+            .drain(..)
+            .zip(&kept[1..])
+            .filter(|(_, keep)| **keep)
+            .map(|(name, _)| name)
+            .collect();
         for row in &mut self.rows {
-            row.measured = row.measured.iter().zip(&kept).filter(|(_, keep)| **keep).map(|(value, _)| *value).collect();
+            row.measured = row
+                .measured
+                .iter()
+                .zip(&kept)
+                .filter(|(_, keep)| **keep)
+                .map(|(value, _)| *value)
+                .collect();
         }
     }
 
     fn mark_best(&mut self) {
         let sign = if self.higher_is_better { 1.0 } else { -1.0 };
-        let value = |row: &Row| row.measured.first().copied().flatten().map(|spread| sign * spread.mean);
+        let value = |row: &Row| {
+            row.measured
+                .first()
+                .copied()
+                .flatten()
+                .map(|spread| sign * spread.mean)
+        };
         let best = self.rows.iter().filter_map(value).reduce(f64::max);
         for row in &mut self.rows {
             row.best = best.is_some() && value(row) == best;
@@ -150,36 +172,66 @@ impl Summary {
 
     /// Whether any run measured the metric.
     pub fn measured(&self) -> bool {
-        self.rows.iter().any(|row| row.measured.first().is_some_and(Option::is_some))
+        self.rows
+            .iter()
+            .any(|row| row.measured.first().is_some_and(Option::is_some))
     }
 
     /// The table for a terminal: at most 80 columns, values in a key below it where they are long.
     pub fn screen(&self) -> String {
         let full = self.table(|row| row.values.clone(), &self.short);
-        if full.to_string().lines().all(|line| line.chars().count() <= SCREEN) {
+        if full
+            .to_string()
+            .lines()
+            .all(|line| line.chars().count() <= SCREEN)
+        {
             return self.with_notes(&full, "");
         }
         let mut letters = (1..).map(|n: usize| n.to_string());
         let numbers: Vec<String> = self.rows.iter().filter_map(|_| letters.next()).collect();
         let number = |row: &Row| {
             let at = self.rows.iter().position(|other| std::ptr::eq(other, row));
-            vec![at.and_then(|at| numbers.get(at)).cloned().unwrap_or_default()]
+            vec![
+                at.and_then(|at| numbers.get(at))
+                    .cloned()
+                    .unwrap_or_default(),
+            ]
         };
         let table = self.table(number, &["run".to_owned()]);
         let pairs = |row: &Row| -> String {
-            let pairs = self.short.iter().zip(&row.values).map(|(key, value)| format!("{key}={value}"));
+            let pairs = self
+                .short
+                .iter()
+                .zip(&row.values)
+                .map(|(key, value)| format!("{key}={value}"));
             pairs.collect::<Vec<_>>().join(" ")
         };
-        let key: String = self.rows.iter().zip(&numbers).map(|(row, n)| format!("{n:>3}  {}\n", pairs(row))).collect();
+        let key: String = self
+            .rows
+            .iter()
+            .zip(&numbers)
+            .map(|(row, n)| format!("{n:>3}  {}\n", pairs(row)))
+            .collect();
         self.with_notes(&table, &format!("{key}\n"))
     }
 
     fn with_notes(&self, table: &Table, before: &str) -> String {
         let failures = self.rows.iter().flat_map(|row| &row.failures);
         let failures: String = failures.map(|said| format!("failed: {said}\n")).collect();
-        let by = if self.higher_is_better { "higher" } else { "lower" };
-        let over = if self.seeds > 1 { format!(", mean ± sd of {} seeds", self.seeds) } else { String::new() };
-        format!("{before}{table}\n{} ({by} is better){over}\n{failures}", self.metric)
+        let by = if self.higher_is_better {
+            "higher"
+        } else {
+            "lower"
+        };
+        let over = if self.seeds > 1 {
+            format!(", mean ± sd of {} seeds", self.seeds)
+        } else {
+            String::new()
+        };
+        format!(
+            "{before}{table}\n{} ({by} is better){over}\n{failures}",
+            self.metric
+        )
     }
 
     fn table(&self, labels: impl Fn(&Row) -> Vec<String>, names: &[String]) -> Table {
@@ -195,7 +247,10 @@ impl Summary {
         let mut table = Table::of(names.len(), header);
         for row in &self.rows {
             let mut cells = labels(row);
-            let shown = row.measured.iter().map(|value| value.map_or("–".into(), Spread::show));
+            let shown = row
+                .measured
+                .iter()
+                .map(|value| value.map_or("–".into(), Spread::show));
             cells.extend(shown);
             cells.push(duration(row.seconds));
             cells.push(match (row.best, row.failures.is_empty()) {
@@ -212,7 +267,8 @@ impl Summary {
     /// Writes `sweep.md`, `sweep.json` and `sweep.html` into the sweep's folder.
     pub fn write(&self) -> Result<()> {
         let full = self.table(|row| row.values.clone(), &self.keys);
-        let json = serde_json::to_string_pretty(self).map_err(|error| Error::Run(error.to_string()))?;
+        let json =
+            serde_json::to_string_pretty(self).map_err(|error| Error::Run(error.to_string()))?;
         let markdown = format!("# Sweep\n\n{}", self.with_notes(&full, ""));
         write_atomic(&self.dir.join("sweep.md"), markdown.as_bytes())?;
         write_atomic(&self.dir.join("sweep.json"), json.as_bytes())?;
@@ -223,7 +279,11 @@ impl Summary {
     /// What the page shows: bars from zero to the largest value.
     fn view(&self) -> serde_json::Value {
         let spread = |row: &Row| row.measured.first().copied().flatten();
-        let top = self.rows.iter().filter_map(spread).map(|s| s.mean + s.sd.unwrap_or(0.0));
+        let top = self
+            .rows
+            .iter()
+            .filter_map(spread)
+            .map(|s| s.mean + s.sd.unwrap_or(0.0));
         let top = top.fold(f64::MIN_POSITIVE, f64::max);
         let rows = self.rows.iter().map(|row| {
             let share = spread(row).map(|spread| 100.0 * (spread.mean / top).clamp(0.0, 1.0));
@@ -282,9 +342,15 @@ mod tests {
     #[test]
     fn the_best_is_marked_in_the_right_direction() {
         let text = summary(&[&["raw"], &["whitened"]], true).screen();
-        assert!(text.contains("| whitened   | 0.2000 | 1 min 23 s | best |"), "{text}");
+        assert!(
+            text.contains("| whitened   | 0.2000 | 1 min 23 s | best |"),
+            "{text}"
+        );
         let text = summary(&[&["raw"], &["whitened"]], false).screen();
-        assert!(text.contains("| raw        | 0.1000 | 1 min 23 s | best |"), "{text}");
+        assert!(
+            text.contains("| raw        | 0.1000 | 1 min 23 s | best |"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -293,8 +359,14 @@ mod tests {
         let text = summary(&[&[long, long, "x"], &[long, "y", "z"]], true).screen();
         let table: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
         assert_eq!(table.len(), 4, "{text}");
-        assert!(table.iter().all(|line| line.chars().count() <= SCREEN), "{text}");
-        assert!(text.contains("  2  text_space=a-model-with-quite-a-long-name text_space=y"), "{text}");
+        assert!(
+            table.iter().all(|line| line.chars().count() <= SCREEN),
+            "{text}"
+        );
+        assert!(
+            text.contains("  2  text_space=a-model-with-quite-a-long-name text_space=y"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -307,7 +379,11 @@ mod tests {
         summary.rows[1].failures.push("bad: the loss is NaN".into());
         summary.mark_best();
         let text = summary.screen();
-        assert!(text.contains("| bad        |      – |") && text.contains("failed: bad: the loss is NaN"), "{text}");
+        assert!(
+            text.contains("| bad        |      – |")
+                && text.contains("failed: bad: the loss is NaN"),
+            "{text}"
+        );
         let dir = tempfile::tempdir().unwrap();
         summary.dir = dir.path().into();
         summary.write().unwrap();

@@ -50,7 +50,8 @@ impl State {
     }
 
     fn write(&self, dir: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| Error::Run(error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(self).map_err(|error| Error::Run(error.to_string()))?;
         write_atomic(&state_file(dir), text.as_bytes())
     }
 }
@@ -58,7 +59,9 @@ impl State {
 impl Trial {
     /// Where it would begin.
     pub fn begin(&self) -> Begin {
-        let Some(state) = State::read(&self.dir).filter(|state| state.fingerprint == self.fingerprint) else {
+        let Some(state) =
+            State::read(&self.dir).filter(|state| state.fingerprint == self.fingerprint)
+        else {
             return Begin::Anew;
         };
         let bundle = self.dir.join("bundle/bundle.json").is_file();
@@ -115,7 +118,12 @@ impl Trial {
         let path = self.dir.join("sweep.lock");
         let io = |error| Error::io(&path, error);
         let mut options = File::options();
-        let file = options.create(true).truncate(false).read(true).write(true).open(&path);
+        let file = options
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path);
         let file = file.map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -136,7 +144,11 @@ impl Trial {
             if path.ends_with("sweep.lock") {
                 continue;
             }
-            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
             removed.map_err(io)?;
         }
         Ok(())
@@ -146,20 +158,34 @@ impl Trial {
         let program = std::env::current_exe().map_err(|error| Error::io("this program", error))?;
         let log = self.dir.join("log.txt");
         let io = |error| Error::io(&log, error);
-        let out = File::options().create(true).append(true).open(&log).map_err(io)?;
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(io)?;
         let mut command = Command::new(&program);
-        command.arg(plan.stage.verb()).arg("--config").arg(config_file(self));
+        command
+            .arg(plan.stage.verb())
+            .arg("--config")
+            .arg(config_file(self));
         if resume {
             command.arg("--resume");
         }
-        command.stdin(Stdio::from(lock)).stdout(out.try_clone().map_err(io)?).stderr(out);
-        let status = command.status().map_err(|error| Error::io(&program, error))?;
+        command
+            .stdin(Stdio::from(lock))
+            .stdout(out.try_clone().map_err(io)?)
+            .stderr(out);
+        let status = command
+            .status()
+            .map_err(|error| Error::io(&program, error))?;
         if status.success() {
             return Ok(Ended::Finished);
         }
         let text = std::fs::read(&log).map_err(io)?;
         let said = last_sentence(&String::from_utf8_lossy(&text));
-        Ok(Ended::Failed(said.unwrap_or_else(|| format!("it ended without a word ({status}); see {}", log.display()))))
+        Ok(Ended::Failed(said.unwrap_or_else(|| {
+            format!("it ended without a word ({status}); see {}", log.display())
+        })))
     }
 }
 
@@ -169,7 +195,10 @@ fn holds_something(dir: &Path) -> bool {
 
 /// What a program that failed said last.
 fn last_sentence(log: &str) -> Option<String> {
-    let errors = log.lines().rev().find_map(|line| line.strip_prefix("error: "));
+    let errors = log
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("error: "));
     errors.map(str::to_owned)
 }
 
@@ -205,7 +234,11 @@ mod tests {
         };
         assert_eq!(trial.begin(), Begin::Anew);
         note(&trial, None);
-        assert_eq!(trial.begin(), Begin::Anew, "killed before its first checkpoint");
+        assert_eq!(
+            trial.begin(),
+            Begin::Anew,
+            "killed before its first checkpoint"
+        );
         std::fs::create_dir_all(trial.dir.join("checkpoint/molecule")).unwrap();
         assert_eq!(trial.begin(), Begin::Resume);
         note(&trial, Some(Ended::Finished));

@@ -22,7 +22,9 @@ impl Axis {
                 "--vary {argument}: {problem}; write `--vary section.key=first,second`, for example `--vary align.lr=1e-3,3e-3`"
             ))
         };
-        let (key, typed) = argument.split_once('=').ok_or_else(|| refuse("there is no `=`"))?;
+        let (key, typed) = argument
+            .split_once('=')
+            .ok_or_else(|| refuse("there is no `=`"))?;
         let (key, typed) = (key.trim(), typed.trim());
         if key.is_empty() {
             return Err(refuse("there is no key"));
@@ -87,7 +89,9 @@ pub fn combinations(axes: &[Axis]) -> Vec<Vec<String>> {
     axes.iter().fold(vec![vec![]], |begun, axis| {
         let with = |start: &Vec<String>| {
             let start = start.clone();
-            axis.values.iter().map(move |value| [start.as_slice(), std::slice::from_ref(value)].concat())
+            axis.values
+                .iter()
+                .map(move |value| [start.as_slice(), std::slice::from_ref(value)].concat())
         };
         begun.iter().flat_map(with).collect()
     })
@@ -101,7 +105,10 @@ mod tests {
     #[test]
     fn values_may_hold_commas() {
         for (typed, expected) in [
-            ("raw,centered , whitened", &["raw", "centered", "whitened"][..]),
+            (
+                "raw,centered , whitened",
+                &["raw", "centered", "whitened"][..],
+            ),
             ("1e-3,3e-3,1e-3", &["1e-3", "3e-3"]),
             ("[1e-3, 3e-3]", &["0.001", "0.003"]),
             ("[[\"a\"],[\"b\", \"c\"]]", &["[\"a\"]", "[\"b\", \"c\"]"]),
@@ -118,9 +125,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused() {
-        for typed in ["align.lr", "=1", "align.lr=", "align.lr=1,,2", "align.lr=[]"] {
+        for typed in [
+            "align.lr",
+            "=1",
+            "align.lr=",
+            "align.lr=1,,2",
+            "align.lr=[]",
+        ] {
             let error = Axis::read(typed).unwrap_err();
-            assert!(error.to_string().contains("--vary section.key=first,second"), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains("--vary section.key=first,second"),
+                "{error}"
+            );
         }
     }
 
