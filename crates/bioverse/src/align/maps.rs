@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use bioverse_core::Projector;
+use bioverse_core::{Projector, Record};
 use burn::module::Module;
 use burn::prelude::*;
 use safetensors::{Dtype, tensor::TensorView};
@@ -13,8 +13,12 @@ use super::train::vectors;
 use crate::error::{Error, Result};
 use crate::files::write_atomic;
 
+/// Characters of a record that are enough to know it by.
+const LONGEST_NAME: usize = 72;
+
 /// Writes `before.bio`, `before.text`, `after.bio`, `after.text`, `[N, d]` each, in the metric that pairs are compared in,
-/// and `text_numbers`, `[N]`: equal numbers are equal texts. Nothing without held-out pairs.
+/// and `text_numbers`, `[N]`: equal numbers are equal texts. The file's metadata calls each record by
+/// its `names`. Nothing without held-out pairs.
 pub(super) fn write(
     run: &Path,
     target: &Target,
@@ -47,8 +51,21 @@ pub(super) fn write(
         .iter()
         .map(|(name, stored)| Ok((name.as_str(), stored.view().map_err(refuse)?)))
         .collect::<Result<_>>()?;
-    let bytes = safetensors::serialize(views, None).map_err(refuse)?;
+    let names: Vec<String> = pairs.records.iter().map(name).collect();
+    let metadata = [("names".to_owned(), serde_json::json!(names).to_string())];
+    let bytes = safetensors::serialize(views, Some(metadata.into())).map_err(refuse)?;
     write_atomic(&file, &bytes)
+}
+
+/// What a record is called in a drawing: itself, or its beginning.
+fn name(record: &Record) -> String {
+    let text = record
+        .as_str()
+        .map_or_else(|| record.to_string(), str::to_owned);
+    match text.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// A tensor as it is stored.

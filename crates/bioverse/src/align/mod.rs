@@ -85,6 +85,7 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     }
     drop(sources);
     checkpoints.begin()?;
+    config.keep()?;
     let mut bundle = carried;
     for (index, target) in targets.into_iter().enumerate() {
         let done = &names[..index];

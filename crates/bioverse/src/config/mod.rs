@@ -142,6 +142,12 @@ impl Resolved {
 }
 
 impl RunConfig {
+    /// Writes the values to `run.dir/config.toml`, so that a run can be reported and done again before it has a bundle.
+    pub fn keep(&self) -> Result<()> {
+        let file = self.run.dir.join("config.toml");
+        crate::files::write_atomic(&file, self.to_toml()?.as_bytes())
+    }
+
     /// The values as TOML.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string_pretty(self).map_err(|error| {

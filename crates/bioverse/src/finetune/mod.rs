@@ -56,6 +56,7 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     let order = training::order(config, &rows.train, rules.max_length)?;
     let encoded = rows.encode(&start, registry, &model, &device)?;
     checkpoints.begin()?;
+    config.keep()?;
     let training = Training {
         config,
         rows: &rows,

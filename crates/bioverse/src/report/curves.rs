@@ -35,7 +35,7 @@ struct Wanted {
     scale: Scale,
 }
 
-const MAIN: [Wanted; 5] = [
+const MAIN: [Wanted; 6] = [
     Wanted {
         title: "Loss",
         note: "What training minimises, at the logged steps; lower is better.",
@@ -46,6 +46,21 @@ const MAIN: [Wanted; 5] = [
         title: "Retrieval of held-out pairs",
         note: "How often the right partner comes first (R@1), and the mean of one over its rank (MRR); the mean of both directions.",
         keys: &[("held_out_r1", "R@1"), ("held_out_mrr", "MRR")],
+        scale: Scale::Share,
+    },
+    Wanted {
+        title: "MRR by direction",
+        note: "From records to texts and from texts to records; higher is better.",
+        keys: &[
+            ("held_out_mrr_to_text", "record to text"),
+            ("held_out_mrr_to_bio", "text to record"),
+        ],
+        scale: Scale::Share,
+    },
+    Wanted {
+        title: "FOSCTTM",
+        note: "Share of candidates that are closer than the true partner; 50 % is chance, 0 is perfect.",
+        keys: &[("held_out_foscttm", "FOSCTTM")],
         scale: Scale::Share,
     },
     Wanted {
@@ -60,29 +75,14 @@ const MAIN: [Wanted; 5] = [
         keys: &[("grad_norm", "gradient norm")],
         scale: Scale::Wide,
     },
-    Wanted {
-        title: "MRR by direction",
-        note: "From records to texts and from texts to records; higher is better.",
-        keys: &[
-            ("held_out_mrr_to_text", "record to text"),
-            ("held_out_mrr_to_bio", "text to record"),
-        ],
-        scale: Scale::Share,
-    },
 ];
 
-const MORE: [Wanted; 7] = [
+const MORE: [Wanted; 6] = [
     Wanted {
         title: "Modality gap",
         note: "Distance between the centres of records and of texts on the unit sphere (Liang et al. 2022).",
         keys: &[("held_out_modality_gap", "modality gap")],
         scale: Scale::Linear,
-    },
-    Wanted {
-        title: "FOSCTTM",
-        note: "Share of candidates that are closer than the true partner; 50 % is chance, 0 is perfect.",
-        keys: &[("held_out_foscttm", "FOSCTTM")],
-        scale: Scale::Share,
     },
     Wanted {
         title: "Alignment",
@@ -162,31 +162,30 @@ fn plot(training: &Training, wanted: &Wanted) -> Plot {
     }
 }
 
-/// What a line is to be compared with.
+/// What a line is to be compared with: the frozen encoder with a linear map, and chance.
 fn levels(training: &Training, key: &str) -> Vec<Level> {
-    let level = |name: &str, value: Option<f64>| {
-        value.map(|value| Level {
-            name: name.into(),
-            value,
-        })
+    // The chart of R@1 and MRR has room for the levels of one of them.
+    let (raw, of) = match key {
+        "held_out_r1" => ("raw_mrr".to_owned(), ", MRR"),
+        key => (key.replace("held_out", "raw"), ""),
     };
-    let raw = key.replace("held_out", "raw");
     let chance = match key {
-        "held_out_r1" => chance(training).map(|chance| chance.mrr),
-        "held_out_mrr_to_text" => chance(training).map(|chance| chance.mrr),
+        "held_out_r1" | "held_out_mrr_to_text" => chance(training).map(|chance| chance.mrr),
         "held_out_foscttm" => Some(0.5),
         _ => None,
     };
-    let name = if key == "held_out_foscttm" {
-        "chance"
-    } else {
-        "chance, MRR"
+    let level = |name: &str, value: Option<f64>| {
+        value.map(|value| Level {
+            name: format!("{name}{of}"),
+            value,
+        })
     };
     let raw = (raw != key).then(|| training.first(&raw)).flatten();
-    level("raw encoder", raw)
-        .into_iter()
-        .chain(level(name, chance))
-        .collect()
+    let levels = [
+        level("encoder and a linear map", raw),
+        level("chance", chance),
+    ];
+    levels.into_iter().flatten().collect()
 }
 
 fn plain(training: &Training, key: &str) -> Plot {
@@ -239,6 +238,8 @@ mod tests {
         };
         assert_eq!(titles("main"), ["Loss", "Retrieval of held-out pairs"]);
         assert_eq!(titles("more"), ["temperature"]);
-        assert_eq!(json["main"][1]["levels"][0]["name"], "chance, MRR (34.0 %)");
+        let levels = &json["main"][1]["levels"];
+        assert_eq!(levels[0]["name"], "encoder and a linear map, MRR (20.0 %)");
+        assert_eq!(levels[1]["name"], "chance, MRR (34.0 %)");
     }
 }

@@ -31,7 +31,7 @@ struct Condition {
 }
 
 /// Measures of a condition, in the order of the columns.
-const MEASURES: [&str; 2] = ["loss", "accuracy"];
+const MEASURES: [&str; 3] = ["loss", "accuracy", "exact"];
 
 /// The audits of `audit.json`: that of all records, and those of single modalities; none where there is no file.
 pub fn audits(run: &Path) -> Result<Vec<Audit>> {
@@ -53,8 +53,8 @@ fn collect(name: Option<&str>, value: &Value, found: &mut Vec<Audit>) {
             meaning: meaning(name),
             cells: MEASURES
                 .map(|measure| match (measure, measured[measure].as_f64()) {
-                    ("accuracy", share) => Cell::percent(share),
-                    (_, loss) => Cell::fixed(loss),
+                    ("loss", loss) => Cell::fixed(loss),
+                    (_, share) => Cell::percent(share),
                 })
                 .to_vec(),
         });
@@ -181,7 +181,13 @@ mod tests {
         assert!(audits[0].ignores && !audits[1].ignores);
         assert_eq!(audits[1].name.as_deref(), Some("cell"));
         assert_eq!(audits[0].conditions[0].cells[1].exact, Some(0.5));
-        assert_eq!(audits[0].conditions[1].cells[1].text, "");
+        assert_eq!(
+            (
+                audits[0].conditions[0].cells[0].text.as_str(),
+                audits[0].conditions[1].cells[1].text.as_str()
+            ),
+            ("1.500", "")
+        );
     }
 
     #[test]

@@ -72,7 +72,12 @@ fn of(training: &Training, metric: &str, trial: &Trial) -> Option<f64> {
 fn best<'a>(training: &'a Training, by: &str) -> Option<&'a Line> {
     let sign = if higher_is_better(by) { 1.0 } else { -1.0 };
     let value = |line: &Line| line.get(by).map_or(f64::NEG_INFINITY, |value| sign * value);
-    let measured = training.lines.iter().filter(|line| line.get(by).is_some());
+    // What was measured before the first step, a line without a loss, is not compared.
+    let trained = training
+        .lines
+        .iter()
+        .filter(|line| line.get("loss").is_some());
+    let measured = trained.filter(|line| line.get(by).is_some());
     // Of equals the first, as the loop keeps it.
     measured.reduce(|best, line| {
         if value(line) > value(best) {
@@ -110,11 +115,20 @@ mod tests {
     fn the_best_line_is_the_first_of_the_best() {
         let line = |step, value| Line {
             step,
-            values: vec![("held_out_loss".into(), value)],
+            values: vec![("held_out_loss".into(), value), ("loss".into(), 9.0)],
         };
         let training = Training {
             name: "finetune".into(),
-            lines: vec![line(1, 2.0), line(2, 1.0), line(3, 1.0), line(4, 3.0)],
+            lines: vec![
+                Line {
+                    step: 0,
+                    values: vec![("held_out_loss".into(), 0.5)],
+                },
+                line(1, 2.0),
+                line(2, 1.0),
+                line(3, 1.0),
+                line(4, 3.0),
+            ],
         };
         assert_eq!(best(&training, "held_out_loss").unwrap().step, 2);
         assert!(best(&training, "held_out_mrr").is_none());
