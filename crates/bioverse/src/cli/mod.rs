@@ -19,6 +19,7 @@ mod out;
 mod pretrain;
 mod report;
 mod sampling;
+mod split;
 mod stage;
 mod sweep;
 
@@ -66,6 +67,7 @@ enum Verb {
     Convert(convert::Convert),
     MergeAdapter(merge_adapter::MergeAdapter),
     Inspect(inspect::Inspect),
+    Split(split::Split),
     Download(download::Download),
     Pretrain(pretrain::Pretrain),
     Report(report::Report),
@@ -132,6 +134,7 @@ fn dispatch(verb: Verb, matches: &ArgMatches, registry: &Registry) -> Result<()>
         Verb::Convert(command) => command.run(),
         Verb::MergeAdapter(command) => command.run(),
         Verb::Inspect(command) => command.run(registry),
+        Verb::Split(command) => command.run(registry),
         Verb::Download(command) => command.run(),
         Verb::Pretrain(command) => command.run(),
         Verb::Report(command) => command.run(),

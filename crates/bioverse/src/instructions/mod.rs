@@ -9,7 +9,7 @@ use bioverse_nn::{CausalLm, Tokenizer};
 
 use crate::config::DataSection;
 use crate::data::Screen;
-use crate::data::read::{Split, read_split_into};
+use crate::data::read::{Row, Split, read_split_into};
 use crate::error::{Error, Result};
 use crate::session::{eos_ids, prompt_of};
 
@@ -87,9 +87,20 @@ impl Rows {
         rules: &Rules<'_>,
         screen: &mut Screen,
     ) -> Result<Self> {
+        let read = read_split_into(data, split, names, screen)?;
+        Self::of(read, data, rules, screen)
+    }
+
+    /// Checks rows that were read.
+    pub fn of(
+        read: Vec<Row>,
+        data: &DataSection,
+        rules: &Rules<'_>,
+        screen: &mut Screen,
+    ) -> Result<Self> {
         let mut rows = Self::none(rules);
         let mut files = BTreeSet::new();
-        for row in read_split_into(data, split, names, screen)? {
+        for row in read {
             let name = row.name();
             match rows.add(name.clone(), &row.example, rules) {
                 Err(Error::Input(problem)) if data.skip_bad => {
