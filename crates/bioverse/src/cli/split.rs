@@ -85,7 +85,12 @@ fn told(report: &SplitReport) -> String {
     let mut row = |name: &str, side: &Side, share: f64| {
         let groups = side.groups.map_or("–".into(), |groups| groups.to_string());
         let share = format!("{:.1} %", 100.0 * share);
-        let cells = [side.rows.to_string(), share, groups, side.records.to_string()];
+        let cells = [
+            side.rows.to_string(),
+            share,
+            groups,
+            side.records.to_string(),
+        ];
         table.row(name, cells);
     };
     row("to learn from", &report.train, 1.0 - report.share);
