@@ -3,6 +3,7 @@
 //! It knows strings only: no tokenizer, no soft token. [`ChatTemplate::render_spans`] additionally tells which part of a
 //! conversation the model itself would have to write, which is what an answers-only loss trains on.
 
+mod check;
 mod dialect;
 mod spans;
 
@@ -121,6 +122,15 @@ impl ChatTemplate {
     /// the text could be attributed to one turn.
     pub fn render_spans(&self, messages: &[ChatMessage]) -> Result<Vec<(String, bool)>> {
         spans::render(self, messages)
+    }
+
+    /// Whether conversations of these roles can be trained on: every text comes out once and as it went in, in order;
+    /// user and assistant differ; a question ends as its answer begins, and nothing is rewritten by what follows.
+    ///
+    /// # Errors
+    /// What is wrong with the template; also when it refuses such a conversation.
+    pub fn check(&self, roles: &[&str]) -> Result<()> {
+        check::check(self, roles)
     }
 
     /// The text of a special token (`eos_token`, …).

@@ -35,6 +35,14 @@ pub(super) fn render(
                 &message.content,
                 template.special("eos_token"),
             );
+        if !without_space(&whole[start..stop]).contains(&without_space(&message.content)) {
+            return Err(Error::Text(format!(
+                "the chat template drops or changes the answer of turn {}, which begins {:?}; correct the template or the \
+                 answer",
+                turn + 1,
+                excerpt(&message.content, 0)
+            )));
+        }
         pieces.push(&whole[done..start], false);
         pieces.push(&whole[start..stop], true);
         pieces.push(&whole[stop..end], false);
@@ -61,6 +69,11 @@ fn beginning(prefix: String, whole: &str, from: usize, turn: usize) -> Result<us
         excerpt(&prefix, at),
         excerpt(whole, at)
     )))
+}
+
+/// Templates may trim and wrap.
+fn without_space(text: &str) -> String {
+    text.split_whitespace().collect()
 }
 
 /// A few characters from around byte `at`.
@@ -189,6 +202,16 @@ mod tests {
             .render_spans(&talk(&[("user", "a"), ("assistant", " ")]))
             .unwrap();
         assert_eq!(loss_only(&spans), ["<|im_end|>"]);
+    }
+
+    #[test]
+    fn an_answer_that_the_template_rewrites_is_refused() {
+        let source = CHATML.replace("m.content | trim", "m.content | replace('<b>', '')");
+        let template = template(&source, "<|im_end|>");
+        let say = |answer| template.render_spans(&talk(&[("user", "a"), ("assistant", answer)]));
+        assert!(say("plain").is_ok());
+        let error = say("a <b> c").unwrap_err();
+        assert!(error.to_string().contains("answer of turn 2"), "{error}");
     }
 
     #[test]

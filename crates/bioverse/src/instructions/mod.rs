@@ -67,6 +67,8 @@ pub(crate) struct Rows {
     /// Tokens of each row, soft tokens included.
     pub lengths: Vec<usize>,
     ids: HashMap<String, Vec<u32>>,
+    /// Roles of the conversations that the chat template was tried with.
+    tried: BTreeSet<Vec<String>>,
     soft_len: HashMap<String, usize>,
     pad: u32,
 }
@@ -138,6 +140,7 @@ impl Rows {
             sources: vec![],
             lengths: vec![],
             ids: HashMap::new(),
+            tried: BTreeSet::new(),
             soft_len: rules.soft_len.clone(),
             pad: rules.tokenizer.pad().unwrap_or(0),
         }
@@ -157,6 +160,8 @@ impl Rows {
                 rules.bundle.display()
             )));
         }
+        self.try_template(example, rules)
+            .map_err(|error| refuse(error.to_string()))?;
         let known: Vec<&str> = rules.soft_len.keys().map(String::as_str).collect();
         let prompt = prompt_of(rules.tokenizer, example, &known, true)
             .map_err(|error| refuse(error.to_string()))?;
@@ -170,6 +175,8 @@ impl Rows {
         example: &Example,
         rules: &Rules<'_>,
     ) -> Result<()> {
+        self.try_template(example, rules)
+            .map_err(|error| refuse(error.to_string()))?;
         let known: Vec<&str> = rules.soft_len.keys().map(String::as_str).collect();
         let prompt = prompt_of(rules.tokenizer, example, &known, false)
             .map_err(|error| Error::Input(format!("{name}: {error}")))?;
@@ -196,6 +203,20 @@ impl Rows {
         self.prompts.push(prompt);
         self.sources.push(0);
         self.names.push(name);
+        Ok(())
+    }
+
+    /// Tries the chat template with conversations of this form, each form once.
+    fn try_template(&mut self, example: &Example, rules: &Rules<'_>) -> Result<()> {
+        let roles = example.messages.iter().map(|message| message.role.clone());
+        let roles: Vec<String> = roles.collect();
+        if let Some(template) = rules.tokenizer.chat_template()
+            && !self.tried.contains(&roles)
+        {
+            let names: Vec<&str> = roles.iter().map(String::as_str).collect();
+            template.check(&names)?;
+            self.tried.insert(roles);
+        }
         Ok(())
     }
 
