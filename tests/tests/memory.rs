@@ -94,12 +94,17 @@ fn step(mode: &str, shape: &Shape) -> f64 {
 #[test]
 #[ignore = "started by the test below"]
 fn child() {
-    let Ok(mode) = std::env::var(MODE) else { return };
+    let Ok(mode) = std::env::var(MODE) else {
+        return;
+    };
     let start = Instant::now();
     let norm = step(&mode, &shape());
     let seconds = start.elapsed().as_secs_f64();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
     let peak = line.split_whitespace().nth(1).unwrap();
     println!("measured {norm} {peak} {seconds}");
 }
@@ -113,9 +118,21 @@ fn measure(mode: &str) -> [f64; 3] {
         .output()
         .unwrap();
     let text = String::from_utf8(child.stdout).unwrap();
-    let line = text.split("measured ").nth(1).unwrap_or_else(|| panic!("{mode}: {text}"));
-    let numbers: Vec<f64> = line.split_whitespace().take(3).map(|n| n.parse().unwrap()).collect();
-    println!("{mode}: norm {:.6}, peak {:.0} MB, {:.2} s", numbers[0], numbers[1] / 1024.0, numbers[2]);
+    let line = text
+        .split("measured ")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{mode}: {text}"));
+    let numbers: Vec<f64> = line
+        .split_whitespace()
+        .take(3)
+        .map(|n| n.parse().unwrap())
+        .collect();
+    println!(
+        "{mode}: norm {:.6}, peak {:.0} MB, {:.2} s",
+        numbers[0],
+        numbers[1] / 1024.0,
+        numbers[2]
+    );
     [numbers[0], numbers[1] / 1024.0, numbers[2]]
 }
 
@@ -124,7 +141,13 @@ fn measure(mode: &str) -> [f64; 3] {
 fn recomputing_layers_needs_less_memory_for_the_same_gradients() {
     let [whole, burn, recomputed] = ["whole", "burn", "recomputed"].map(measure);
     for other in [burn, recomputed] {
-        assert!((whole[0] - other[0]).abs() < 1e-4 * whole[0], "{whole:?} {other:?}");
+        assert!(
+            (whole[0] - other[0]).abs() < 1e-4 * whole[0],
+            "{whole:?} {other:?}"
+        );
     }
-    assert!(recomputed[1] < 0.6 * whole[1], "{recomputed:?} of {whole:?} MB");
+    assert!(
+        recomputed[1] < 0.6 * whole[1],
+        "{recomputed:?} of {whole:?} MB"
+    );
 }

@@ -20,7 +20,10 @@ pub(super) fn check(template: &ChatTemplate, roles: &[&str]) -> Result<()> {
     }
     let spoken = |turn: &usize| messages[*turn].role != "system";
     let turns: Vec<usize> = (0..messages.len()).filter(spoken).collect();
-    if turns.windows(2).any(|pair| places[pair[0]] > places[pair[1]]) {
+    if turns
+        .windows(2)
+        .any(|pair| places[pair[0]] > places[pair[1]])
+    {
         return Err(wrong("changes the order of the turns"));
     }
     alike(template, roles)?;
@@ -45,7 +48,10 @@ fn probe(roles: &[&str]) -> Vec<ChatMessage> {
 /// What stands between a question and its answer must differ from what stands between an answer and the next question.
 fn alike(template: &ChatTemplate, roles: &[&str]) -> Result<()> {
     let system = roles.iter().take_while(|role| **role == "system");
-    let roles: Vec<&str> = system.copied().chain(["user", "assistant", "user"]).collect();
+    let roles: Vec<&str> = system
+        .copied()
+        .chain(["user", "assistant", "user"])
+        .collect();
     let messages = probe(&roles);
     // A template may allow one exchange only; then there is nothing to take for something else.
     let Ok(whole) = template.render(&messages, false) else {
@@ -127,7 +133,11 @@ mod tests {
 
     fn template(source: &str) -> ChatTemplate {
         let source = source.replace('\n', "{{ '\\n' }}");
-        ChatTemplate::new(&source, BTreeMap::from([("eos_token".into(), "</s>".into())])).unwrap()
+        ChatTemplate::new(
+            &source,
+            BTreeMap::from([("eos_token".into(), "</s>".into())]),
+        )
+        .unwrap()
     }
 
     /// ChatML with another way to write a turn, and another generation prompt.
@@ -158,7 +168,11 @@ mod tests {
     #[test]
     fn texts_must_come_out_once_as_they_went_in() {
         let with = |turn: &str| chatml(&TURN.replace("{{ m.content | trim }}", turn), PROMPT);
-        refused(&with("{{ m.content | lower }}"), &ONCE, "drops or changes the text of turn 1 (user)");
+        refused(
+            &with("{{ m.content | lower }}"),
+            &ONCE,
+            "drops or changes the text of turn 1 (user)",
+        );
         refused(&with("{{ m.content | e }}"), &ONCE, "drops or changes");
         refused(&with("{{ m.content | tojson }}"), &ONCE, "drops or changes");
         let no_answer = "{% if m.role != 'assistant' %}{{ m.content }}{% endif %}";
@@ -180,9 +194,17 @@ mod tests {
     #[test]
     fn questions_must_end_as_answers_begin() {
         let other = chatml(TURN, "<|im_start|>model\n");
-        refused(&other, &ONCE, "ends a question with \"<|im_start|>model\\n\"");
+        refused(
+            &other,
+            &ONCE,
+            "ends a question with \"<|im_start|>model\\n\"",
+        );
         let none = chatml(TURN, "");
-        refused(&none, &ONCE, "puts \"<|im_start|>assistant\\n\" in front of the answer");
+        refused(
+            &none,
+            &ONCE,
+            "puts \"<|im_start|>assistant\\n\" in front of the answer",
+        );
     }
 
     #[test]
@@ -192,12 +214,17 @@ mod tests {
             endif %}{{ m.content }}<|im_end|>\n";
         let hybrid = chatml(hybrid, PROMPT);
         check(&hybrid, &ONCE).unwrap();
-        refused(&hybrid, &TWICE[1..], "writes turn 2 otherwise once another follows");
+        refused(
+            &hybrid,
+            &TWICE[1..],
+            "writes turn 2 otherwise once another follows",
+        );
     }
 
     #[test]
     fn turns_keep_their_order() {
-        let reversed = template("{% for m in messages[::-1] %}{{ m.role }}: {{ m.content }}</s>{% endfor %}");
+        let reversed =
+            template("{% for m in messages[::-1] %}{{ m.role }}: {{ m.content }}</s>{% endfor %}");
         refused(&reversed, &ONCE, "order");
     }
 }

@@ -175,8 +175,6 @@ impl Rows {
         example: &Example,
         rules: &Rules<'_>,
     ) -> Result<()> {
-        self.try_template(example, rules)
-            .map_err(|error| refuse(error.to_string()))?;
         let known: Vec<&str> = rules.soft_len.keys().map(String::as_str).collect();
         let prompt = prompt_of(rules.tokenizer, example, &known, false)
             .map_err(|error| Error::Input(format!("{name}: {error}")))?;
