@@ -421,7 +421,7 @@ fn states_of_the_llm_can_stand_for_records() {
 fn the_dry_run_tells_the_objective_and_what_belongs_together() {
     let plain = dry(&[]);
     assert!(
-        plain.contains("objective: InfoNCE in both directions, temperature fixed at 0.07\n"),
+        plain.contains("objective: InfoNCE in both directions, temperature fixed at 0.07; a text is the mean of input embeddings\n"),
         "{plain}"
     );
     assert!(plain.contains("of the first batch of 16, "), "{plain}");
@@ -516,7 +516,7 @@ fn what_cannot_be_is_refused_in_one_sentence() {
                 "align.text_from=hidden-states",
                 "align.text_layer=9",
             ],
-            "`align.text_layer` is 9",
+            "align.text_layer is 9",
         ),
     ] {
         let error = refused(&more);

@@ -5,6 +5,7 @@ use bioverse_nn::{CausalLm, Tokenizer};
 
 use super::pairs::{Pairs, numbered};
 use super::positives::{Kinship, classes};
+use super::readout::Readout;
 use super::{Data, carried, conversations, modalities, negatives, space, target};
 use crate::config::{
     AlignSection, BioSource, Direction, Objective, Positives, Resolved, RunConfig,
@@ -42,13 +43,14 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
     let tokenizer = Tokenizer::load(&folder)?;
     let mut text = format!(
         "stage 1 would train the projectors of {} for {} steps of {} pairs ({} text space), LLM {} and encoders frozen\n\
-         objective: {}\n",
+         objective: {}; a text is the {}\n",
         names.join(", "),
         config.align.steps,
         config.align.batch_size,
         space::label(config.align.text_space),
         config.llm.path.display(),
         objective(&config.align),
+        Readout::of(&config.align).label(),
     );
     text += &screen.told();
     for (name, (train, held_out)) in names.iter().zip(&data.pairs) {
