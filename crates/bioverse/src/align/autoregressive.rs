@@ -39,10 +39,11 @@ impl<'a> Teacher<'a> {
     ) -> Result<Self> {
         let lengths = laid_out(&target.train.conversations)?.lengths.clone();
         let batch_size = config.align.batch_size;
+        let order = MixedOrder::new(lengths, batch_size, seed);
         Ok(Self {
             model: Bioverse::new(llm, vec![]),
             target,
-            order: RefCell::new(MixedOrder::new(lengths, batch_size, seed)),
+            order: RefCell::new(order.weighted(&target.train.weights)),
             batch_size,
             device,
         })

@@ -8,18 +8,19 @@ use super::aligner::Aligner;
 use super::gradient_cache;
 use super::objective::info_nce::{bio_to_text, text_to_bio};
 use super::objective::{Logits, Relations, siglip};
+use super::order::Order;
 use super::target::Target;
 use super::train;
 use crate::config::{AlignSection, Direction, Objective};
 use crate::error::Result;
+use crate::train::MicroBatch;
 use crate::train::seed::{mix, mix_name};
-use crate::train::{BatchOrder, MicroBatch};
 
 /// What stage 1 draws its batches of pairs from.
 pub(super) struct Contrast<'a> {
     align: &'a AlignSection,
     target: &'a Target,
-    order: RefCell<BatchOrder>,
+    order: RefCell<Order>,
     /// Outside autodiff.
     device: &'a Device,
     /// Of what is random within a chunk.
@@ -29,7 +30,7 @@ pub(super) struct Contrast<'a> {
 impl<'a> Contrast<'a> {
     /// `seed` is that of the training.
     pub fn new(align: &'a AlignSection, target: &'a Target, seed: u64, device: &'a Device) -> Self {
-        let order = BatchOrder::new(target.train.records.len(), align.batch_size, seed);
+        let order = Order::new(&target.train.weights, align.batch_size, seed);
         Self {
             align,
             target,

@@ -3,6 +3,7 @@
 use bioverse_core::Registry;
 use bioverse_nn::{CausalLm, Tokenizer};
 
+use super::order::Order;
 use super::pairs::{Pairs, numbered};
 use super::positives::{Kinship, classes};
 use super::readout::Readout;
@@ -17,7 +18,6 @@ use crate::data::{
 use crate::device;
 use crate::error::{Error, Result};
 use crate::instructions::Rows;
-use crate::train::BatchOrder;
 use crate::train::seed::mix_name;
 use crate::{encoders, hub};
 
@@ -123,7 +123,7 @@ fn batch(config: &RunConfig, name: &str, train: &Pairs) -> Result<String> {
         return Ok(String::new());
     }
     let seed = mix_name(config.run.seed, name);
-    let rows = BatchOrder::new(train.len(), align.batch_size, seed).batch(0);
+    let rows = Order::new(&train.weights, align.batch_size, seed).batch(0);
     let kinship = Kinship {
         texts: &numbered(&train.texts).0,
         records: &numbered(&train.records).0,

@@ -1,8 +1,8 @@
 //! Stage 1: each modality's projector on its own, encoder and LLM frozen. The projector learns to put a record where the
-//! LLM's own embeddings put the text about it; the LLM itself is never run.
+//! LLM's own embeddings (or states) put the text about it, or to make soft tokens from which the LLM can say that text.
 //!
-//! Records go through their encoder once and texts through the embedding table once, then both are dropped, and the loop
-//! works on vectors alone.
+//! Records go through their encoder once and texts through the LLM once, then both are dropped, and the loop works on
+//! vectors alone; only where the objective is what the LLM makes of soft tokens is it kept and run in every step.
 
 pub mod aligner;
 mod autoregressive;
@@ -15,6 +15,7 @@ mod maps;
 mod measure;
 mod negatives;
 pub mod objective;
+mod order;
 mod pairs;
 mod positives;
 mod raw;

@@ -24,6 +24,8 @@ pub struct Pairs {
     pub groups: Vec<Option<String>>,
     /// The conversation it was taken from.
     pub messages: Vec<Vec<Message>>,
+    /// How often it is drawn, relative to the others: the weight of its source.
+    pub weights: Vec<f64>,
 }
 
 impl Pairs {
@@ -42,8 +44,11 @@ impl Pairs {
             let text = row.example.answer();
             if name == modality && !text.trim().is_empty() {
                 let called = row.name();
-                let field = sources.get(row.source);
-                let field = field.and_then(|(source, _)| source.label_field.as_deref());
+                let source = sources.get(row.source);
+                let field = source.and_then(|(source, _)| source.label_field.as_deref());
+                pairs
+                    .weights
+                    .push(source.map_or(1.0, |(_, weight)| *weight));
                 pairs.labels.push(label(row, field, &called)?);
                 pairs.groups.push(row.example.group.clone());
                 pairs.messages.push(row.example.messages.clone());
@@ -82,6 +87,7 @@ impl Pairs {
         self.labels.truncate(count);
         self.groups.truncate(count);
         self.messages.truncate(count);
+        self.weights.truncate(count);
     }
 
     /// At least two different texts, or nothing could be told apart.

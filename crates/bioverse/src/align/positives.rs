@@ -83,6 +83,7 @@ mod tests {
             labels: vec![text("B"), text("T"), text("NK"), text("B"), None],
             groups: vec![None, None, text("g"), None, text("g")],
             messages: vec![vec![]; 5],
+            weights: vec![1.0; 5],
         }
     }
 

@@ -63,6 +63,8 @@ pub(super) struct PairVectors {
     pub text_numbers: Vec<usize>,
     /// Equal labels or groups have equal numbers, where `align.positives` asks for them.
     pub classes: Vec<Option<usize>>,
+    /// How often each pair is drawn, relative to the others.
+    pub weights: Vec<f64>,
     /// The pairs as the LLM reads them, where it reads them.
     pub conversations: Option<Rows>,
     /// `[distinct texts, d]`, in the metric; `None` without pairs.
@@ -208,6 +210,7 @@ impl<'a> Sources<'a> {
                 }
                 None => None,
             },
+            weights: pairs.weights,
             records: pairs.records,
             record_numbers,
             text_numbers,
