@@ -50,13 +50,13 @@ impl Aligner {
         };
         let log = param.val();
         let beyond = (log.clone() - LARGEST_SCALE.ln()).clamp_min(0.0).detach();
-        Scale::Learnt((log - beyond).exp())
+        Scale::Learnt(Box::new((log - beyond).exp()))
     }
 
     /// What is added to the logits of SigLIP.
     pub fn bias(&self) -> Bias {
         match &self.logit_bias {
-            Some(param) => Bias::Learnt(param.val()),
+            Some(param) => Bias::Learnt(Box::new(param.val())),
             None => Bias::Fixed(BIAS),
         }
     }
@@ -65,7 +65,7 @@ impl Aligner {
     pub fn temperature(&self) -> f64 {
         match self.scale() {
             Scale::Fixed(temperature) => temperature,
-            Scale::Learnt(scale) => 1.0 / number(scale),
+            Scale::Learnt(scale) => 1.0 / number(*scale),
         }
     }
 

@@ -27,14 +27,14 @@ pub enum Scale {
     /// One over this temperature.
     Fixed(f64),
     /// A factor that is learnt, `[1]`.
-    Learnt(Tensor<1>),
+    Learnt(Box<Tensor<1>>),
 }
 
 impl Scale {
     fn of(&self, similarities: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Fixed(temperature) => similarities / *temperature,
-            Self::Learnt(factor) => similarities * factor.clone().unsqueeze(),
+            Self::Learnt(factor) => similarities * factor.as_ref().clone().unsqueeze(),
         }
     }
 }

@@ -14,7 +14,7 @@ pub enum Bias {
     /// This number.
     Fixed(f64),
     /// `[1]`
-    Learnt(Tensor<1>),
+    Learnt(Box<Tensor<1>>),
 }
 
 /// `-1/N Σ_ij log σ(z_ij (s_ij + b))`, z = 1 for right answers and -1 for wrong ones; what is left out is not summed.
@@ -24,7 +24,7 @@ pub fn siglip(logits: Logits, bias: &Bias, relations: &Relations) -> Tensor<1> {
     let ([n, width], device) = (columns.dims(), columns.device());
     let columns = match bias {
         Bias::Fixed(bias) => columns + *bias,
-        Bias::Learnt(bias) => columns + bias.clone().unsqueeze(),
+        Bias::Learnt(bias) => columns + bias.as_ref().clone().unsqueeze(),
     };
     let matrix =
         |value: fn(Cell) -> f32| Tensor::<2>::from_data(relations.matrix(width, value), &device);

@@ -44,7 +44,12 @@ type Loss = fn(Tensor<2>, Tensor<2>, Tensor<1>, Tensor<1>, &Relations) -> Tensor
 
 fn logits(bio: Tensor<2>, text: Tensor<2>, scale: Tensor<1>) -> Logits {
     let negatives = matrix(&numbers(2 * D, 9));
-    Logits::new(bio, text, Some(negatives), &Scale::Learnt(scale.exp()))
+    Logits::new(
+        bio,
+        text,
+        Some(negatives),
+        &Scale::Learnt(Box::new(scale.exp())),
+    )
 }
 
 const LOSSES: [(&str, Loss); 3] = [
@@ -57,7 +62,11 @@ const LOSSES: [(&str, Loss); 3] = [
         bio_to_text(logits(bio, text, scale), relations)
     }),
     ("siglip", |bio, text, scale, bias, relations| {
-        siglip(logits(bio, text, scale), &Bias::Learnt(bias), relations)
+        siglip(
+            logits(bio, text, scale),
+            &Bias::Learnt(Box::new(bias)),
+            relations,
+        )
     }),
 ];
 
