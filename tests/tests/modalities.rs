@@ -55,12 +55,16 @@ fn trained(run: &Path) -> BTreeMap<String, String> {
         let name = file.display().to_string();
         if name.ends_with(".safetensors") {
             let bytes = std::fs::read(bundle.join(&file)).unwrap();
-            let hash = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash = Sha256::digest(bytes)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             found.insert(name, hash);
         }
     }
     let manifest: Value =
-        serde_json::from_str(&std::fs::read_to_string(bundle.join("bundle.json")).unwrap()).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(bundle.join("bundle.json")).unwrap())
+            .unwrap();
     for (name, entry) in manifest["modalities"].as_object().unwrap() {
         found.insert(format!("manifest {name}"), entry.to_string());
     }
@@ -69,7 +73,8 @@ fn trained(run: &Path) -> BTreeMap<String, String> {
 
 fn of(all: &BTreeMap<String, String>, modality: &str) -> BTreeMap<String, String> {
     let own = all.iter().filter(|(name, _)| name.contains(modality));
-    own.map(|(name, hash)| (name.clone(), hash.clone())).collect()
+    own.map(|(name, hash)| (name.clone(), hash.clone()))
+        .collect()
 }
 
 #[test]
@@ -81,14 +86,21 @@ fn what_is_listed_beside_a_modality_and_in_which_order_changes_nothing() {
         trained(&out)
     };
     let both = at("both", &["molecule", "protein"]);
-    assert_eq!(both.len(), 6, "a projector, a metric and an entry of each: {both:#?}");
+    assert_eq!(
+        both.len(),
+        6,
+        "a projector, a metric and an entry of each: {both:#?}"
+    );
     assert_eq!(both, at("turned", &["protein", "molecule"]));
     assert_eq!(both, at("all", &[]));
     for modality in ["molecule", "protein"] {
         assert_eq!(of(&both, modality), at(modality, &[modality]));
     }
     for modality in ["molecule", "protein"] {
-        let vectors = dir.path().join("both/vectors").join(format!("{modality}.safetensors"));
+        let vectors = dir
+            .path()
+            .join("both/vectors")
+            .join(format!("{modality}.safetensors"));
         assert!(vectors.is_file());
     }
 }
@@ -114,20 +126,42 @@ fn a_run_that_dies_keeps_what_it_has_finished() {
     let expected = trained(&out);
     let (killed, out) = config(dir.path(), "killed", &["molecule", "protein"], 40);
     let args = ["align", "--config", &killed.display().to_string()].map(String::from);
-    let mut child = bioverse(&args).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = bioverse(&args)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let begun = Instant::now();
     loop {
         let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
-        if metrics.lines().filter(|line| line.contains("align protein")).count() > 5 {
+        if metrics
+            .lines()
+            .filter(|line| line.contains("align protein"))
+            .count()
+            > 5
+        {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(300), "the second modality never began");
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it was stopped");
+        assert!(
+            begun.elapsed() < Duration::from_secs(300),
+            "the second modality never began"
+        );
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it ended before it was stopped"
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(trained(&out), of(&expected, "molecule"), "the first is in the bundle, the second is not");
+    assert_eq!(
+        trained(&out),
+        of(&expected, "molecule"),
+        "the first is in the bundle, the second is not"
+    );
     run(args.into_iter().chain(["--resume".to_owned()])).ok();
-    assert_eq!(trained(&out), expected, "and resuming ends as if nothing had happened");
+    assert_eq!(
+        trained(&out),
+        expected,
+        "and resuming ends as if nothing had happened"
+    );
 }

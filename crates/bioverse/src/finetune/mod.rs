@@ -53,6 +53,9 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     let mut screen = Screen::of(config, registry, tables)?;
     let rows = Sides::read(config, &start.names(), &rules, &mut screen)?;
     screen.finish()?;
+    if let Some(split) = &rows.split {
+        split.tell(&config.run.dir)?;
+    }
     let order = training::order(config, &rows.train, rules.max_length)?;
     let encoded = rows.encode(&start, registry, &model, &device)?;
     checkpoints.begin()?;

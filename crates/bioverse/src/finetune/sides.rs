@@ -9,7 +9,8 @@ use super::setup::Start;
 use crate::cache::Cache;
 use crate::config::RunConfig;
 use crate::data::refusal::{MEND, refusal, with_step};
-use crate::data::{EncodedStore, Screen, Split};
+use crate::data::split::report::SplitReport;
+use crate::data::{EncodedStore, Screen, read_sides};
 use crate::encoders::{self, EncoderSource};
 use crate::error::{Error, Result};
 use crate::instructions::{Rows, Rules};
@@ -19,6 +20,8 @@ use crate::model::Bioverse;
 pub(super) struct Sides {
     pub train: Rows,
     pub held_out: Option<Rows>,
+    /// What stands on both sides, where something is held out.
+    pub split: Option<SplitReport>,
 }
 
 impl Sides {
@@ -29,13 +32,18 @@ impl Sides {
         screen: &mut Screen,
     ) -> Result<Self> {
         let data = &config.data;
+        let sides = read_sides(data, names, screen)?;
+        let split = data
+            .holds_out()
+            .then(|| SplitReport::of(&sides, data, screen.registry()));
         let held_out = match data.holds_out() {
-            true => Some(Rows::read(data, Split::Eval, names, rules, screen)?),
+            true => Some(Rows::of(sides.held_out, data, rules, screen)?),
             false => None,
         };
         Ok(Self {
-            train: Rows::read(data, Split::Train, names, rules, screen)?,
+            train: Rows::of(sides.train, data, rules, screen)?,
             held_out,
+            split,
         })
     }
 
