@@ -18,6 +18,7 @@ pub mod objective;
 mod order;
 mod pairs;
 mod positives;
+mod prompted;
 mod raw;
 mod reader;
 pub mod readout;
@@ -47,6 +48,7 @@ use crate::{device, files, hub, interrupt};
 pub use dry_run::dry_run;
 pub(crate) use measure::{measured, more_is_better};
 use pairs::Pairs;
+pub(crate) use prompted::Prompted;
 use target::{Sources, Target};
 
 /// What a command asks of a stage beside its configuration.

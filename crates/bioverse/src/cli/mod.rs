@@ -6,6 +6,7 @@
 mod align;
 mod ask;
 mod audit;
+mod cache;
 mod convert;
 mod download;
 mod encode;
@@ -69,6 +70,7 @@ enum Verb {
     Inspect(inspect::Inspect),
     Split(split::Split),
     Download(download::Download),
+    Cache(cache::Cache),
     Pretrain(pretrain::Pretrain),
     Report(report::Report),
     Sweep(sweep::Sweep),
@@ -136,6 +138,7 @@ fn dispatch(verb: Verb, matches: &ArgMatches, registry: &Registry) -> Result<()>
         Verb::Inspect(command) => command.run(registry),
         Verb::Split(command) => command.run(registry),
         Verb::Download(command) => command.run(),
+        Verb::Cache(command) => command.run(),
         Verb::Pretrain(command) => command.run(),
         Verb::Report(command) => command.run(),
         Verb::Sweep(command) => command.run(registry),

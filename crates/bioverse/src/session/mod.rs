@@ -10,10 +10,10 @@ use bioverse_nn::generate::{before_stop, generate};
 use bioverse_nn::{CausalLm, GenerationConfig, Tokenizer};
 use burn::prelude::*;
 
-use crate::align::{space::TextMetric, texts::Texts};
+use crate::align::{Prompted, space::TextMetric, texts::Texts};
 use crate::bundle::Bundle;
 use crate::cache::Cache;
-use crate::config::TextSource;
+use crate::config::{BioSource, TextSource};
 use crate::data::EncodedStore;
 use crate::encoders::EncoderSource;
 use crate::error::{Error, Result};
@@ -153,9 +153,31 @@ impl Session {
         name: &dyn Fn(usize) -> String,
     ) -> Result<Tensor<2>> {
         let store = self.encode_named(modality, records, name)?;
-        let pooled = store.get(records, &self.device)?;
         let readout = self.bundle.readout(modality)?;
-        Ok(readout.soft(self.model.projector(modality)?, pooled))
+        let projector = self.model.projector(modality)?;
+        if readout.records == BioSource::SoftTokens {
+            return Ok(readout.soft(projector, store.get(records, &self.device)?));
+        }
+        let prompted = Prompted {
+            config: &self.bundle.config()?,
+            llm: self.frozen_llm()?,
+            tokenizer: &self.tokenizer,
+            modality,
+            projector,
+            readout,
+        };
+        prompted.embed(&store, records, name, &self.device)
+    }
+
+    /// The LLM that stage 1 aligned to: that of the session, or without its adapter.
+    fn frozen_llm(&self) -> Result<CausalLm> {
+        match self.bundle.adapter_dir() {
+            None => Ok(self.model.llm.clone()),
+            Some(_) => Ok(CausalLm::load(
+                &self.bundle.manifest.llm.folder()?,
+                &self.device,
+            )?),
+        }
     }
 
     /// Vectors of texts, before the text metric, by the same read-out. They are those of the LLM without adapter: that is
