@@ -55,6 +55,7 @@ impl Prompted<'_> {
             rows: (0..count).map(name).collect(),
             labels: vec![None; count],
             groups: vec![None; count],
+            weights: vec![1.0; count],
             messages: vec![vec![question]; count],
         };
         // Whatever was minimised: here a question is read, and nothing is predicted.
