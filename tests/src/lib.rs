@@ -3,6 +3,7 @@
 
 pub mod planted;
 pub mod python;
+pub mod tuning;
 
 use std::{
     ffi::OsStr,

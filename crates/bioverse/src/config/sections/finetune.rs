@@ -49,7 +49,7 @@ pub struct FinetuneSection {
     pub layer_decay: f64,
     /// AdamW decay.
     pub weight_decay: f64,
-    /// Rows per micro-batch.
+    /// Rows per micro-batch; with `packing`, sequences.
     pub batch_size: usize,
     /// Micro-batches per step.
     pub accumulation: usize,
