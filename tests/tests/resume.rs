@@ -39,6 +39,8 @@ fn finetune(from: &Path, dir: &Path) -> Vec<String> {
         "run.checkpoint_every=3".into(),
         "finetune.steps=14".into(),
         "finetune.eval_every=2".into(),
+        "finetune.early_stopping=true".into(),
+        "finetune.patience=6".into(),
         "finetune.lora.lora_dropout=0.2".into(),
         "finetune.audit=false".into(),
     ];
@@ -193,8 +195,22 @@ fn killed_fine_tunings_end_with_the_same_bytes() {
 fn runs_killed_many_times_end_with_the_same_bytes() {
     let dir = tempfile::tempdir().expect("a scratch directory");
     let (from, place) = (dir.path().join("align"), dir.path().join("finetune"));
-    killed_and_whole_are_the_same(&align(&from), &from, "molecule", 40);
-    killed_and_whole_are_the_same(&finetune(&from, &place), &place, "finetune", 40);
+    let with = |mut args: Vec<String>, sets: &[&str]| {
+        sets.iter()
+            .for_each(|set| args.extend(["--set".to_owned(), set.to_string()]));
+        args
+    };
+    let big = with(
+        align(&from),
+        &["align.micro_batch_size=5", "run.keep_best=false"],
+    );
+    killed_and_whole_are_the_same(&big, &from, "molecule", 30);
+    let packed = [
+        "finetune.packing=true",
+        "finetune.gradient_checkpointing=true",
+    ];
+    let packed = with(finetune(&from, &place), &packed);
+    killed_and_whole_are_the_same(&packed, &place, "finetune", 30);
 }
 
 #[test]
