@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use bioverse_tests::{Ended, bioverse, files_below, run, stage, tiny_align};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// What depends on the machine and the moment.
 const TIMES: [&str; 4] = ["seconds", "rows_per_s", "rss_bytes", "gpu_bytes"];
@@ -45,6 +45,38 @@ fn finetune(from: &Path, dir: &Path) -> Vec<String> {
         "finetune.audit=false".into(),
     ];
     stage("finetune", &sets)
+}
+
+/// Two modalities in one run, each learnt from pairs of its own.
+fn two_modalities(dir: &Path, place: &Path) -> Vec<String> {
+    let molecules = (1..=20).map(|n| ("molecule", "C".repeat(n), format!("{n} carbons")));
+    let proteins = (1..=20).map(|n| ("protein", "MK".repeat(n), format!("{n} lysines")));
+    let row = |(name, record, text): (&str, String, String)| {
+        let asked = json!({"role": "user", "content": format!("<{name}>?")});
+        let messages = [asked, json!({"role": "assistant", "content": text})];
+        format!(
+            "{}\n",
+            json!({"messages": messages, "records": [[name, record]]})
+        )
+    };
+    let rows: String = molecules.chain(proteins).map(row).collect();
+    let (data, config) = (dir.join("rows.jsonl"), dir.join("two.toml"));
+    fs::write(&data, rows).expect("rows");
+    let text = format!(
+        "[run]\ndir = {place:?}\ncheckpoint_every = 3\nlog_every = 1\n\n\
+         [llm]\npath = \"tests/golden/llama\"\n\n\
+         [modality.molecule]\npath = \"tests/golden/chemberta\"\n\n\
+         [modality.protein]\npath = \"tests/golden/esm2\"\n\n\
+         [projector]\nhidden_sizes = [32, 32]\nnum_soft_tokens = 2\n\n\
+         [data]\ntrain = {data:?}\nsplit_by = \"random\"\nsplit_fraction = 0.2\n\n\
+         [align]\nbatch_size = 8\nsteps = 15\nwarmup_steps = 2\neval_every = 2\n"
+    );
+    fs::write(&config, text).expect("a configuration");
+    vec![
+        "align".into(),
+        "--config".into(),
+        config.display().to_string(),
+    ]
 }
 
 /// Numbers that look random and are the same in every run (xorshift).
@@ -188,6 +220,22 @@ fn killed_fine_tunings_end_with_the_same_bytes() {
     let (from, place) = (dir.path().join("from"), dir.path().join("run"));
     run(tiny_align(&from)).ok();
     killed_and_whole_are_the_same(&finetune(&from, &place), &place, "finetune", 6);
+}
+
+/// What the first modality was aligned to must survive deaths in the training of the second.
+#[test]
+fn killed_alignments_of_two_modalities_end_with_the_same_bytes() {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let place = dir.path().join("run");
+    let args = two_modalities(dir.path(), &place);
+    killed_and_whole_are_the_same(&args, &place, "protein", 5);
+    let steps: Vec<u64> = metrics(&place)
+        .iter()
+        .filter_map(|line| line["step"].as_u64())
+        .collect();
+    // Each training tells of the time before its first step.
+    let expected: Vec<u64> = (0..=15).chain(15..=30).collect();
+    assert_eq!(steps, expected);
 }
 
 #[test]

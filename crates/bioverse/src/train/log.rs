@@ -27,7 +27,7 @@ pub(super) struct Log {
 
 /// How a training is shown.
 enum Display {
-    Board(Dashboard),
+    Board(Box<Dashboard>),
     Lines(Progress),
 }
 
@@ -43,7 +43,7 @@ impl Log {
         let display = match Dashboard::new(&stage.label, stage.steps, done) {
             Some(mut board) => {
                 remember(&mut board, stage, &kept);
-                Display::Board(board)
+                Display::Board(Box::new(board))
             }
             None => Display::Lines(Progress::new(&stage.label, stage.steps)),
         };
