@@ -3,6 +3,9 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::prelude::*;
+use burn::tensor::DType;
+
+use super::slices::sum_of_squares;
 
 /// Gradients of `loss` with respect to the trainable parameters of `module`; none when the loss does not depend on them.
 ///
@@ -46,61 +49,58 @@ impl<M: Module> Default for Accumulator<M> {
     }
 }
 
-/// Euclidean norm of all gradients taken as one vector.
-pub fn global_norm<M: Module>(module: &M, grads: &GradientsParams) -> f64 {
-    let mut sums = SquareSums {
+/// Euclidean norm of all gradients taken as one vector; they are given back as they are.
+pub fn global_norm<M: Module>(module: &M, grads: GradientsParams) -> (GradientsParams, f64) {
+    let mut squares = Squares {
         grads,
-        sums: vec![],
+        on_cpu: 0.0,
+        elsewhere: vec![],
     };
-    module.visit(&mut sums);
-    if sums.sums.is_empty() {
-        return 0.0;
-    }
-    // One read for all tensors: every read waits for the device.
-    let sums = Tensor::cat(sums.sums, 0).into_data();
-    sums.iter::<f64>().sum::<f64>().sqrt()
-}
-
-/// Scales all gradients by `min(1, max_norm / (norm + 1e-6))`, `norm` being their global norm.
-pub(super) fn clip<M: Module>(
-    module: &M,
-    grads: GradientsParams,
-    norm: f64,
-    max_norm: f64,
-) -> GradientsParams {
-    let factor = max_norm / (norm + 1e-6);
-    if factor >= 1.0 {
-        return grads;
-    }
-    let mut scaled = Scaled { grads, factor };
-    module.visit(&mut scaled);
-    scaled.grads
-}
-
-struct SquareSums<'a> {
-    grads: &'a GradientsParams,
-    sums: Vec<Tensor<1>>,
-}
-
-impl ModuleVisitor for SquareSums<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(grad) = self.grads.get::<D>(param.id) {
-            self.sums.push(grad.square().sum());
+    module.visit(&mut squares);
+    let elsewhere = match squares.elsewhere.is_empty() {
+        true => 0.0,
+        // One read for all tensors: every read waits for the device.
+        false => {
+            let sums = Tensor::cat(squares.elsewhere, 0).into_data();
+            sums.iter::<f64>().sum()
         }
-    }
+    };
+    (squares.grads, (squares.on_cpu + elsewhere).sqrt())
 }
 
-struct Scaled {
+/// What gradients of global norm `norm` are multiplied by: `min(1, max_norm / (norm + 1e-6))`.
+pub(super) fn clip_factor(norm: f64, max_norm: f64) -> f64 {
+    (max_norm / (norm + 1e-6)).min(1.0)
+}
+
+/// Whether the tensor's memory is at hand as f32 slices.
+pub(super) fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.device() == Device::flex() && tensor.dtype() == DType::F32
+}
+
+struct Squares {
     grads: GradientsParams,
-    factor: f64,
+    on_cpu: f64,
+    elsewhere: Vec<Tensor<1>>,
 }
 
-impl ModuleVisitor for Scaled {
+impl ModuleVisitor for Squares {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(grad) = self.grads.remove::<D>(param.id) {
-            self.grads
-                .register::<D>(param.id, grad.mul_scalar(self.factor));
+        let Some(grad) = self.grads.remove::<D>(param.id) else {
+            return;
+        };
+        if !on_cpu(&grad) {
+            self.elsewhere.push(grad.clone().square().sum());
+            return self.grads.register(param.id, grad);
         }
+        let device = grad.device();
+        // Taken out rather than cloned: data that somebody else holds would be copied.
+        let data = grad.into_data();
+        if let Ok(values) = data.as_slice::<f32>() {
+            self.on_cpu += sum_of_squares(values);
+        }
+        self.grads
+            .register(param.id, Tensor::<D>::from_data(data, &device));
     }
 }
 
@@ -125,27 +125,20 @@ mod tests {
     }
 
     #[test]
-    fn the_norm_is_taken_over_all_tensors_together() {
-        let (module, grads) = ones();
-        assert!((global_norm(&module, &grads) - 4.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn clipping_scales_every_tensor_by_the_same_factor() {
-        let (module, grads) = ones();
-        let clipped = clip(&module, grads, 4.0, 1.0);
-        let expected = 1.0 / (4.0 + 1e-6);
-        assert!((global_norm(&module, &clipped) - 4.0 * expected).abs() < 1e-6);
-        for value in values(&clipped, &module) {
-            assert!((f64::from(value) - expected).abs() < 1e-7);
-        }
-    }
-
-    #[test]
-    fn small_gradients_stay_bit_for_bit() {
+    fn the_norm_is_taken_over_all_tensors_together_and_leaves_them_alone() {
         let (module, grads) = ones();
         let before = values(&grads, &module);
-        assert_eq!(values(&clip(&module, grads, 4.0, 5.0), &module), before);
+        let (grads, norm) = global_norm(&module, grads);
+        assert!((norm - 4.0).abs() < 1e-6);
+        assert_eq!(values(&grads, &module), before);
+    }
+
+    #[test]
+    fn clipping_brings_the_norm_to_its_limit_and_never_raises_it() {
+        assert!((clip_factor(4.0, 1.0) * 4.0 - 1.0).abs() < 1e-6);
+        assert_eq!(clip_factor(4.0, 5.0), 1.0);
+        assert_eq!(clip_factor(4.0, f64::INFINITY), 1.0);
+        assert_eq!(clip_factor(0.0, 1.0), 1.0);
     }
 
     #[test]

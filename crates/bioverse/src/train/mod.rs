@@ -5,6 +5,7 @@
 //! | [`gradients`](mod@gradients) | backward, accumulation, the global norm and clipping by it |
 //! | [`optimizer`] | AdamW, with moments kept under parameter paths |
 //! | [`schedule`] | learning rate by step |
+//! | `slices` | AdamW and sums of squares in one pass, on the CPU |
 //! | [`seed`] | randomness that depends on (seed, step) and on nothing else |
 //! | [`rates`] | learning rates by parameter path |
 //! | [`order`] | which rows make up the n-th batch |
@@ -41,6 +42,7 @@ pub mod packing;
 pub mod rates;
 pub mod schedule;
 pub mod seed;
+mod slices;
 pub mod steps;
 
 pub use gradients::{Accumulator, global_norm, gradients};

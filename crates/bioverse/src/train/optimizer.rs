@@ -8,9 +8,10 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::prelude::*;
 
-use super::gradients::{clip, global_norm};
+use super::gradients::{clip_factor, global_norm, on_cpu};
 use super::rates::Rates;
 use super::schedule::Schedule;
+use super::slices::Coefficients;
 use crate::error::{Error, Result};
 
 const BETA_1: f64 = 0.9;
@@ -45,10 +46,22 @@ impl AdamW {
 
     /// One update of every parameter that has a gradient.
     pub fn step<M: Module>(&mut self, lr: f64, module: M, grads: GradientsParams) -> M {
+        self.step_scaled(lr, module, grads, 1.0)
+    }
+
+    /// As [`step`](Self::step), with gradients multiplied by `grad_scale` first.
+    fn step_scaled<M: Module>(
+        &mut self,
+        lr: f64,
+        module: M,
+        grads: GradientsParams,
+        grad_scale: f64,
+    ) -> M {
         module.map(&mut Update {
             optimizer: self,
             lr,
             grads,
+            grad_scale,
             path: vec![],
         })
     }
@@ -93,30 +106,99 @@ impl AdamW {
     }
 
     /// `x [n]` and its gradient `[n]`, both outside autodiff → the new `x`.
-    fn update(&mut self, path: String, lr: f64, x: Tensor<1>, grad: Tensor<1>) -> Tensor<1> {
+    fn update(
+        &mut self,
+        path: String,
+        [lr, grad_scale]: [f64; 2],
+        x: Tensor<1>,
+        grad: Tensor<1>,
+    ) -> Tensor<1> {
         let (factor, weight_decay) = self.rates.of(&path, self.weight_decay);
-        let lr = lr * factor;
-        let old = self.moments.remove(&path).unwrap_or_else(|| Moments {
+        let mut moments = self.moments.remove(&path).unwrap_or_else(|| Moments {
             exp_avg: grad.zeros_like(),
             exp_avg_sq: grad.zeros_like(),
             step: 0,
         });
-        let step = old.step + 1;
-        let exp_avg = old.exp_avg * BETA_1 + grad.clone() * (1.0 - BETA_1);
-        let exp_avg_sq = old.exp_avg_sq * BETA_2 + grad.square() * (1.0 - BETA_2);
-        let correction_1 = 1.0 - BETA_1.powf(f64::from(step));
-        let correction_2 = 1.0 - BETA_2.powf(f64::from(step));
-        let scale = (exp_avg_sq.clone() / correction_2).sqrt() + EPS;
-        let x = x * (1.0 - lr * weight_decay) - exp_avg.clone() / scale * (lr / correction_1);
-        self.moments.insert(
-            path,
-            Moments {
-                exp_avg,
-                exp_avg_sq,
-                step,
-            },
-        );
+        moments.step += 1;
+        let now = Now {
+            lr: lr * factor,
+            weight_decay,
+            grad_scale,
+        };
+        let (x, moments) = match on_cpu(&x) && on_cpu(&grad) {
+            true => moments.update_slices(now, x, grad),
+            false => moments.update(now, x, grad),
+        };
+        self.moments.insert(path, moments);
         x
+    }
+}
+
+/// What one update of one parameter depends on, beside its moments.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    lr: f64,
+    weight_decay: f64,
+    /// What the gradient is multiplied by first.
+    grad_scale: f64,
+}
+
+impl Moments {
+    /// By tensor operations, on any device. Its formula is the definition.
+    fn update(self, now: Now, x: Tensor<1>, grad: Tensor<1>) -> (Tensor<1>, Self) {
+        let correction_1 = 1.0 - BETA_1.powf(f64::from(self.step));
+        let correction_2 = 1.0 - BETA_2.powf(f64::from(self.step));
+        let grad = match now.grad_scale {
+            1.0 => grad,
+            scale => grad * scale,
+        };
+        let exp_avg = self.exp_avg * BETA_1 + grad.clone() * (1.0 - BETA_1);
+        let exp_avg_sq = self.exp_avg_sq * BETA_2 + grad.square() * (1.0 - BETA_2);
+        let scale = (exp_avg_sq.clone() / correction_2).sqrt() + EPS;
+        let x = x * (1.0 - now.lr * now.weight_decay)
+            - exp_avg.clone() / scale * (now.lr / correction_1);
+        let moments = Self {
+            exp_avg,
+            exp_avg_sq,
+            step: self.step,
+        };
+        (x, moments)
+    }
+
+    /// The same in one pass over memory, for f32 on the CPU.
+    fn update_slices(self, now: Now, x: Tensor<1>, grad: Tensor<1>) -> (Tensor<1>, Self) {
+        let (device, step) = (x.device(), self.step);
+        let coefficients = self.coefficients(now);
+        // Nobody else holds these tensors, so their memory is lent and taken back, not copied.
+        let mut data = [x, self.exp_avg, self.exp_avg_sq, grad].map(Tensor::into_data);
+        let [x, m, v, grad] = data.each_mut().map(|data| data.as_mut_slice::<f32>().ok());
+        let slices = x.zip(m).zip(v.zip(grad));
+        let updated = slices.map(|((x, m), (v, grad))| coefficients.update(x, m, v, grad));
+        let [x, exp_avg, exp_avg_sq, grad] = data.map(|data| Tensor::from_data(data, &device));
+        let moments = Self {
+            exp_avg,
+            exp_avg_sq,
+            step,
+        };
+        match updated {
+            Some(()) => (x, moments),
+            None => moments.update(now, x, grad),
+        }
+    }
+
+    fn coefficients(&self, now: Now) -> Coefficients {
+        let correction = |beta: f64| 1.0 - beta.powf(f64::from(self.step));
+        Coefficients {
+            grad_scale: now.grad_scale as f32,
+            beta_1: BETA_1 as f32,
+            beta_2: BETA_2 as f32,
+            rest_1: (1.0 - BETA_1) as f32,
+            rest_2: (1.0 - BETA_2) as f32,
+            correction_2: correction(BETA_2) as f32,
+            eps: EPS as f32,
+            keep: (1.0 - now.lr * now.weight_decay) as f32,
+            step_size: (now.lr / correction(BETA_1)) as f32,
+        }
     }
 }
 
@@ -124,6 +206,7 @@ struct Update<'a> {
     optimizer: &'a mut AdamW,
     lr: f64,
     grads: GradientsParams,
+    grad_scale: f64,
     path: Vec<String>,
 }
 
@@ -145,9 +228,9 @@ impl ModuleMapper for Update<'_> {
                 let checkpointing = value.gradient_checkpointing_strategy();
                 let length = dims.iter().product::<usize>();
                 let x = value.inner().reshape([length]);
-                let x =
-                    self.optimizer
-                        .update(self.path.join("."), self.lr, x, grad.reshape([length]));
+                let (path, now) = (self.path.join("."), [self.lr, self.grad_scale]);
+                let grad = grad.reshape([length]);
+                let x = self.optimizer.update(path, now, x, grad);
                 let mut x = Tensor::from_inner(x.reshape(dims));
                 if let Some(strategy) = checkpointing {
                     x = x.with_gradient_checkpointing_strategy(strategy);
@@ -205,7 +288,7 @@ impl Trainer {
         module: M,
         grads: GradientsParams,
     ) -> Result<(M, StepReport)> {
-        let grad_norm = global_norm(&module, &grads);
+        let (grads, grad_norm) = global_norm(&module, grads);
         if !grad_norm.is_finite() {
             return Err(Error::Run(format!(
                 "step {}: the norm of the gradients is {grad_norm}; lower the learning rate or look for records whose \
@@ -213,14 +296,12 @@ impl Trainer {
                 self.step + 1
             )));
         }
-        let grads = match self.max_grad_norm {
-            Some(max_norm) => clip(&module, grads, grad_norm, max_norm),
-            None => grads,
-        };
+        let max_norm = self.max_grad_norm.unwrap_or(f64::INFINITY);
+        let scale = clip_factor(grad_norm, max_norm);
         let lr = self.schedule.at(self.step);
         self.step += 1;
         Ok((
-            self.optimizer.step(lr, module, grads),
+            self.optimizer.step_scaled(lr, module, grads, scale),
             StepReport { lr, grad_norm },
         ))
     }
@@ -273,6 +354,40 @@ mod tests {
             module = optimizer.step(0.05, module, grads);
             for (got, want) in weight(&module).iter().zip(w) {
                 assert!((got - want).abs() < 1e-6, "step {t}: {got} {want}");
+            }
+        }
+    }
+
+    /// Numbers without pattern in `[-1, 1)`, `[n]`.
+    fn numbers(n: usize, salt: u64) -> Tensor<1> {
+        let word = |i| crate::train::seed::mix(salt, i) >> 40;
+        let values = (0..n as u64).map(|i| word(i) as f32 / (1u64 << 23) as f32 - 1.0);
+        let values: Vec<f32> = values.collect();
+        Tensor::from_data(TensorData::new(values, [n]), &Device::flex())
+    }
+
+    #[test]
+    fn one_pass_over_slices_equals_the_tensor_operations() {
+        let n = 100_003;
+        let fresh = || Moments {
+            exp_avg: Tensor::zeros([n], &Device::flex()),
+            exp_avg_sq: Tensor::zeros([n], &Device::flex()),
+            step: 0,
+        };
+        let (mut a, mut b) = ((numbers(n, 1), fresh()), (numbers(n, 1), fresh()));
+        for step in 1..=3u32 {
+            let now = Now {
+                lr: 0.01 * f64::from(step),
+                weight_decay: 0.1,
+                grad_scale: if step == 2 { 0.37 } else { 1.0 },
+            };
+            let grad = numbers(n, 7 + u64::from(step));
+            (a.1.step, b.1.step) = (step, step);
+            a = a.1.update(now, a.0, grad.clone());
+            b = b.1.update_slices(now, b.0, grad);
+            for (a, b) in [(&a.0, &b.0), (&a.1.exp_avg_sq, &b.1.exp_avg_sq)] {
+                let difference = (a.clone() - b.clone()).abs().max();
+                assert!(difference.into_scalar::<f32>() <= 1e-7, "step {step}");
             }
         }
     }
