@@ -5,7 +5,9 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import peft
 import torch
+import transformers
 from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
@@ -52,7 +54,7 @@ def main():
         optimizer.step()
         return loss.item()
 
-    measure(args, step)
+    measure(args, step, transformers, peft)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import resource
 import statistics
 import time
 
+import torch
 from safetensors.torch import load_file
 from torch import nn
 
@@ -33,7 +34,9 @@ def arguments(extra=lambda parser: None):
     return parser.parse_args()
 
 
-def measure(args, step):
+def measure(args, step, *libraries):
+    versions = ", ".join(f"{library.__name__} {library.__version__}" for library in (torch, *libraries))
+    print(f"with {versions}, {torch.get_num_threads()} threads")
     times = []
     for n in range(args.warmup + args.steps):
         start = time.perf_counter()

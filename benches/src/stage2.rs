@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bioverse::model::Bioverse;
-use bioverse::train::{Schedule, Trainer, gradients};
-use bioverse_core::{Group, Layout, PadSide, Projector, Row, Slot, inject};
+use bioverse::train::{Accumulator, Schedule, Trainer, gradients};
+use bioverse_core::{Group, Layout, PadSide, Row, Slot};
 use bioverse_nn::weights::StoredDtype;
 use bioverse_nn::{CausalLm, DecoderConfig, LoraConfig};
+use burn::optim::GradientsParams;
 use burn::prelude::*;
 use burn::tensor::Distribution;
 
@@ -112,6 +113,9 @@ pub struct Run {
     /// Tokens of each row's answer, at its end.
     #[arg(long, default_value_t = 128)]
     answer: usize,
+    /// Compute layers twice instead of keeping what they computed.
+    #[arg(long)]
+    checkpointing: bool,
 }
 
 impl Run {
@@ -132,11 +136,14 @@ impl Run {
         let module = Bioverse::new(llm, vec![("record".to_owned(), projector)]);
         let mut module = Some(module);
         let mut trainer = Trainer::new(Schedule::Constant { lr: 1e-3 }, 0.01, Some(1.0));
-        measure::steps(&self.often, |_| {
+        measure::steps(&self.often, |n| {
             let current = module.take().context("the last step failed")?;
-            let loss = loss(&current, &layout, pooled.clone(), &device)?;
-            let value = loss.clone().into_data().iter::<f64>().sum();
-            let grads = gradients(loss, &current);
+            let soft = current.projector("record")?.project(pooled.clone());
+            let embeds = current.inputs_embeds_with(&layout, vec![soft], &training);
+            let (value, grads) = match self.checkpointing {
+                true => twice(&current, &layout, embeds, n as u64)?,
+                false => once(&current, &layout, embeds, &device)?,
+            };
             module = Some(trainer.step(current, grads)?.0);
             Ok(value)
         })
@@ -161,6 +168,7 @@ impl Run {
             Row {
                 slots: ids.iter().enumerate().map(slot).collect(),
                 loss: (0..tokens).map(|at| at + self.answer >= tokens).collect(),
+                ..Row::default()
             }
         };
         let group = Group {
@@ -178,17 +186,41 @@ impl Run {
     }
 }
 
-/// As [`Bioverse::loss`], with encodings that are at hand.
-fn loss(
+/// Loss and gradients of one graph.
+fn once(
     model: &Bioverse,
     layout: &Layout,
-    pooled: Tensor<3>,
+    embeds: Tensor<3>,
     device: &Device,
-) -> Result<Tensor<1>> {
-    let projector: &Projector = model.projector("record")?;
-    let text = model.llm.embed(layout.input_ids(device)).autodiff();
-    let embeds = inject(text, vec![projector.project(pooled)], layout);
-    let mask = layout.attention_mask(device);
-    let hidden = model.llm.forward(embeds, mask, None);
-    Ok(model.target_loss(hidden, &layout.targets())?)
+) -> Result<(f64, GradientsParams)> {
+    let hidden = model
+        .llm
+        .forward(embeds, layout.attention_mask(device), None);
+    let loss = model.target_loss(hidden, &layout.targets())?;
+    let value = loss.clone().into_data().iter::<f64>().sum();
+    Ok((value, gradients(loss, model)))
+}
+
+/// The same from one graph per layer.
+fn twice(
+    model: &Bioverse,
+    layout: &Layout,
+    embeds: Tensor<3>,
+    seed: u64,
+) -> Result<(f64, GradientsParams)> {
+    let device = embeds.device().inner();
+    let segments = layout.segments(&device);
+    let pass = model.llm.checkpointed(embeds.clone(), segments, seed);
+    let output = pass.output();
+    let loss = model.target_loss(pass.normed(output.clone()), &layout.targets())?;
+    let value = loss.clone().into_data().iter::<f64>().sum();
+    let gradient = output.grad(&loss.backward());
+    let gradient = gradient.context("the loss does not depend on the states")?;
+    let mut sum = Accumulator::new();
+    let passed = pass.backward(gradient, |found| {
+        sum.add(model, GradientsParams::from_grads(found, model));
+    });
+    let rest = (embeds * Tensor::from_inner(passed)).sum();
+    sum.add(model, gradients(rest, model));
+    Ok((value, sum.take()))
 }

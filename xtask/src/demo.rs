@@ -177,9 +177,7 @@ fn build() -> Result<PathBuf> {
     if !process::status(&mut command)?.success() {
         bail!("the build failed, see above");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = process::root().join(target.unwrap_or_else(|| "target".into()));
-    let program = target
+    let program = process::target()
         .join("release")
         .join(format!("bioverse{}", std::env::consts::EXE_SUFFIX));
     if !program.is_file() {

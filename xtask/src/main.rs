@@ -1,6 +1,7 @@
 //! `cargo xtask`: starts the stages with the right Cargo features, and runs the checks. It links none of the libraries
 //! and contains no machine learning.
 
+mod bench;
 mod checks;
 mod demo;
 mod launch;
@@ -22,6 +23,8 @@ struct Cli {
 enum Task {
     /// Offline, from a clean clone: align, finetune, evaluate, ask two questions.
     Demo(demo::Demo),
+    /// Training steps beside the same steps in PyTorch: time and memory.
+    Bench(bench::Bench),
     /// Everything that CI runs, cheapest first.
     Test,
     /// Stage 1: `bioverse align …` with the features of --device.
@@ -49,6 +52,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Demo(demo) => demo.run(),
+        Task::Bench(bench) => bench.run(),
         Task::Test => checks::run(),
         Task::Align(launch) => launch.run("align"),
         Task::Finetune(launch) => launch.run("finetune"),

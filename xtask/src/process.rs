@@ -28,6 +28,12 @@ pub fn cargo() -> Command {
     command
 }
 
+/// Where cargo builds.
+pub fn target() -> PathBuf {
+    let given = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    root().join(given.unwrap_or_else(|| "target".into()))
+}
+
 /// A command as a person would type it.
 pub fn shown(command: &Command) -> String {
     let name = Path::new(command.get_program()).file_name();

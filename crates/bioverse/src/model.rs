@@ -10,6 +10,7 @@ use burn::tensor::activation::log_softmax;
 
 use crate::data::EncodedStore;
 use crate::error::{Error, Result};
+use crate::train::cross_entropy::cross_entropy;
 
 /// A language model with the projectors of its modalities.
 #[derive(Module, Debug)]
@@ -177,8 +178,12 @@ impl Bioverse {
                 "a batch has no training target; every row needs an answer".into(),
             ));
         }
-        let log_probabilities = self.log_probabilities(hidden, targets);
-        Ok(at(log_probabilities, targets).mean().neg())
+        let states = self.states_before(hidden, targets);
+        let ids: Vec<u32> = targets.iter().map(|(_, id)| *id).collect();
+        let vocabulary = self.llm.config().vocab_size;
+        Ok(cross_entropy(states, &ids, vocabulary, |states| {
+            self.logits(states)
+        }))
     }
 
     /// What the LLM expects at each of n targets.
@@ -186,13 +191,23 @@ impl Bioverse {
     /// # Shapes
     /// `hidden [B, T, d_model]` → `[n, vocab_size]`
     fn log_probabilities(&self, hidden: Tensor<3>, targets: &[(usize, u32)]) -> Tensor<2> {
+        log_softmax(self.logits(self.states_before(hidden, targets)), 1)
+    }
+
+    /// The states that predict n targets: the token at a position is predicted by the state one before it.
+    ///
+    /// # Shapes
+    /// `hidden [B, T, d_model]` → `[n, d_model]`
+    fn states_before(&self, hidden: Tensor<3>, targets: &[(usize, u32)]) -> Tensor<2> {
         let [batch, width, d_model] = hidden.dims();
-        // The token at a position is predicted by the state one before it.
         let states = targets.iter().map(|(position, _)| *position as i64 - 1);
         let states = column(states, &hidden.device());
-        let states = hidden.reshape([batch * width, d_model]).select(0, states);
-        let logits = self.llm.logits(states.unsqueeze_dim(0)).squeeze_dim(0);
-        log_softmax(logits, 1)
+        hidden.reshape([batch * width, d_model]).select(0, states)
+    }
+
+    /// `[n, d_model] → [n, vocab_size]`
+    fn logits(&self, states: Tensor<2>) -> Tensor<2> {
+        self.llm.logits(states.unsqueeze_dim(0)).squeeze_dim(0)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`cross_entropy`](mod@cross_entropy) | the loss over a vocabulary, in little memory |
 //! | [`gradients`](mod@gradients) | backward, accumulation, the global norm and clipping by it |
 //! | [`optimizer`] | AdamW, with moments kept under parameter paths |
 //! | [`schedule`] | learning rate by step |
@@ -32,6 +33,7 @@
 //! `grads.get::<D>(id)`, `id` being that of [`bioverse_nn::params::named_params`].
 
 pub mod checkpoint;
+pub mod cross_entropy;
 pub mod fingerprint;
 pub mod gradients;
 mod log;
