@@ -87,7 +87,7 @@ fn step(mode: &str, shape: &Shape) -> f64 {
             add(loss(lm.forward_packed(x, segments)).backward());
         }
     }
-    bioverse::train::global_norm(&lm, &sum.grads())
+    bioverse::train::global_norm(&lm, sum.grads()).1
 }
 
 /// Not a test: one pass in a process of its own, started by the test below.
