@@ -151,7 +151,10 @@ pub fn number(value: f64) -> String {
         return grouped(&format!("{value:.0}"));
     }
     let decimals = (3 - size.log10().floor() as i32).clamp(0, 7) as usize;
-    grouped(trimmed(&format!("{value:.decimals$}")))
+    let text = format!("{value:.decimals$}");
+    // Zeros that came from rounding say how exact the number is.
+    let whole = text.parse() == Ok(value);
+    grouped(if whole { trimmed(&text) } else { &text })
 }
 
 /// A share as a percentage.
@@ -254,6 +257,7 @@ mod tests {
         for (value, expected) in [
             (0.0, "0"),
             (0.512_34, "0.5123"),
+            (7.799_6, "7.800"),
             (-1.5, "\u{2212}1.5"),
             (2.5e-4, "0.00025"),
             (2.5e-7, "2.5e-7"),

@@ -39,6 +39,13 @@ pub fn audits(run: &Path) -> Result<Vec<Audit>> {
     if let Some(value) = json(&run.join("audit.json"))? {
         collect(None, &value, &mut found);
     }
+    // What is said of the only modality is said of the whole.
+    if let [whole, only] = found.as_mut_slice()
+        && whole.name.is_none()
+        && whole.verdict == only.verdict
+    {
+        found.truncate(1);
+    }
     Ok(found)
 }
 
@@ -112,6 +119,8 @@ fn flatten(name: &str, value: &Value, facts: &mut Vec<Fact>) {
         Value::Object(object) => object
             .iter()
             .for_each(|(key, value)| flatten(&inner(key), value, facts)),
+        Value::Null => {}
+        Value::Array(items) if items.is_empty() => {}
         Value::Array(items)
             if items
                 .iter()
@@ -120,7 +129,7 @@ fn flatten(name: &str, value: &Value, facts: &mut Vec<Fact>) {
             let text = items.iter().map(plain).collect::<Vec<_>>().join(" · ");
             facts.push(Fact {
                 name: name.into(),
-                text: if text.is_empty() { "none".into() } else { text },
+                text,
             });
         }
         Value::Array(items) => {
@@ -141,7 +150,6 @@ fn plain(value: &Value) -> String {
         Value::Number(n) => n.as_f64().map_or_else(|| n.to_string(), number),
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
-        Value::Null => "not set".into(),
         other => other.to_string(),
     }
 }
@@ -194,7 +202,7 @@ mod tests {
     fn facts_are_flat_and_a_broken_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("split.json");
-        std::fs::write(&file, r#"{"rows":{"train":30000},"near_duplicates":{"count":0,"examples":[]},"pairs":[["a","b"]]}"#).unwrap();
+        std::fs::write(&file, r#"{"rows":{"train":30000},"near_duplicates":{"count":0,"examples":[],"asked":null},"pairs":[["a","b"]]}"#).unwrap();
         let facts = split(dir.path()).unwrap();
         let facts: Vec<(&str, &str)> = facts
             .iter()
@@ -203,7 +211,6 @@ mod tests {
         let expected = [
             ("rows, train", "30,000"),
             ("near duplicates, count", "0"),
-            ("near duplicates, examples", "none"),
             ("pairs, 1", "a · b"),
         ];
         assert_eq!(facts, expected);

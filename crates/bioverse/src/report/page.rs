@@ -269,12 +269,11 @@ fn outcome(
         });
     }
     told.extend(trainings.iter().filter_map(sentence));
-    told.extend(
-        audits
-            .iter()
-            .map(|audit| audit.verdict.clone())
-            .filter(|verdict| !verdict.is_empty()),
-    );
+    // The whole verdict stands in its section.
+    let short = |audit: &Audit| audit.verdict.split(':').next().map(str::to_owned);
+    let verdicts = audits.iter().filter_map(short);
+    let verdicts = verdicts.filter(|verdict| !verdict.is_empty());
+    told.extend(verdicts.map(|verdict| format!("{}.", verdict.trim_end_matches('.'))));
     told
 }
 
