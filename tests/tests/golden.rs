@@ -8,6 +8,7 @@
 
 mod golden {
     pub mod base_model;
+    pub mod chat;
     pub mod check;
     pub mod decoder;
     pub mod distance;

@@ -76,6 +76,20 @@ impl Layout {
         tokenize: impl Fn(&str) -> Result<Vec<u32>, BoxError>,
         soft_len: impl Fn(&str) -> Result<usize>,
     ) -> Result<Self> {
+        let each = |texts: &[&str]| texts.iter().map(|text| tokenize(text)).collect();
+        Self::of_runs(prompts, pad, side, each, soft_len)
+    }
+
+    /// As [`new`](Self::new), neighbouring texts being tokenised together: given their texts, `tokenize` gives the ids of
+    /// each. A tokenizer may treat the beginning of a text in a way of its own, and the border between a question and its
+    /// answer is no beginning.
+    pub fn of_runs(
+        prompts: &[Prompt],
+        pad: u32,
+        side: PadSide,
+        tokenize: impl Fn(&[&str]) -> Result<Vec<Vec<u32>>, BoxError>,
+        soft_len: impl Fn(&str) -> Result<usize>,
+    ) -> Result<Self> {
         let mut layout = Self {
             rows: Vec::with_capacity(prompts.len()),
             groups: vec![],
@@ -84,17 +98,17 @@ impl Layout {
         };
         for prompt in prompts {
             let mut row = Row::default();
-            for segment in &prompt.segments {
-                match segment {
-                    Segment::Text { text, loss } => {
-                        let ids = tokenize(text)
-                            .map_err(|source| untokenized(layout.rows.len(), text, &source))?;
-                        row.extend(ids.into_iter().map(Slot::Token), *loss);
-                    }
-                    Segment::Soft { modality, record } => {
-                        let slots = layout.add_record(modality, record, &soft_len)?;
-                        row.extend(slots.into_iter(), false);
-                    }
+            for run in prompt.runs() {
+                if let [Segment::Soft { modality, record }] = run {
+                    let slots = layout.add_record(modality, record, &soft_len)?;
+                    row.extend(slots.into_iter(), false);
+                    continue;
+                }
+                let texts: Vec<&str> = run.iter().map(Segment::text).collect();
+                let ids = tokenize(&texts)
+                    .map_err(|source| untokenized(layout.rows.len(), texts[0], &source))?;
+                for (segment, ids) in run.iter().zip(ids) {
+                    row.extend(ids.into_iter().map(Slot::Token), segment.loss());
                 }
             }
             layout.rows.push(row);

@@ -95,6 +95,21 @@ pub enum Segment {
     },
 }
 
+impl Segment {
+    /// The text; nothing for soft tokens.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text { text, .. } => text,
+            Self::Soft { .. } => "",
+        }
+    }
+
+    /// Whether it is a training target.
+    pub fn loss(&self) -> bool {
+        matches!(self, Self::Text { loss: true, .. })
+    }
+}
+
 /// Text and soft tokens in order; neighbouring text of equal loss is one segment, and none is empty.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Prompt {
@@ -124,6 +139,12 @@ impl Prompt {
             prompt.extend(matcher.segments(text, *loss, Strictness::OnlyRegistered)?);
         }
         matcher.finish().map(|()| prompt)
+    }
+
+    /// The segments, neighbouring texts together and each record alone.
+    pub fn runs(&self) -> impl Iterator<Item = &[Segment]> {
+        let texts = |segment: &Segment| matches!(segment, Segment::Text { .. });
+        self.segments.chunk_by(move |a, b| texts(a) && texts(b))
     }
 
     /// Appends, merging neighbouring text: a tokenizer must not see a border that the text does not have.

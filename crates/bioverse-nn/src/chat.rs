@@ -40,6 +40,8 @@ impl ChatMessage {
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
     special: BTreeMap<String, String>,
+    /// Whether it says itself what the assistant writes.
+    marked: bool,
 }
 
 /// The only template of the environment.
@@ -65,8 +67,9 @@ impl ChatTemplate {
     ) -> Result<Self> {
         let mut environment = dialect::environment(unix_seconds)
             .map_err(|error| Error::Text(format!("chat template engine: {error}")))?;
+        let (source, marked) = dialect::with_generation_blocks(source);
         environment
-            .add_template_owned(NAME, dialect::without_generation_tags(source))
+            .add_template_owned(NAME, source)
             .map_err(|error| {
                 Error::Text(format!(
                     "the chat template does not compile: {}; correct it in tokenizer_config.json or chat_template.jinja",
@@ -76,6 +79,7 @@ impl ChatTemplate {
         Ok(Self {
             environment: Arc::new(environment),
             special,
+            marked,
         })
     }
 
@@ -113,6 +117,10 @@ impl ChatTemplate {
 
     /// Renders a conversation as consecutive pieces of text; joined, they are [`Self::render`] without a generation prompt.
     /// The flag is true where the assistant speaks: its content up to and including its end-of-turn marker.
+    ///
+    /// A template with `{% generation %}` blocks says itself which text that is. `transformers` learns exactly the blocks;
+    /// here, an eos token right behind a block is learnt with it, for without it nothing would teach the model to stop, and
+    /// white space behind an eos at the end of a block is not.
     ///
     /// White space that a template puts after the marker is not part of the answer, so a model trained on the flagged
     /// pieces learns to stop at the marker.

@@ -91,6 +91,28 @@ impl Tokenizer {
         self.ids(text, false)
     }
 
+    /// Ids of texts that stand directly behind one another, tokenised as one text and divided again. A token belongs to the
+    /// text it begins in.
+    pub fn encode_run(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
+        let whole = texts.concat();
+        let encoding = self
+            .inner
+            .encode(whole.as_str(), false)
+            .map_err(|error| Error::Text(format!("{whole:?} cannot be tokenised: {error}")))?;
+        let mut ends = vec![];
+        for text in texts {
+            ends.push(ends.last().copied().unwrap_or(0) + text.len());
+        }
+        let mut ids = vec![vec![]; texts.len()];
+        for (id, (start, _)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            let of = ends.iter().position(|end| start < end);
+            if let Some(of) = of.or(texts.len().checked_sub(1)) {
+                ids[of].push(*id);
+            }
+        }
+        Ok(ids)
+    }
+
     /// Ids of `text` with the tokenizer's own special tokens around it (`<s> … </s>`).
     pub fn encode_with_special(&self, text: &str) -> Result<Vec<u32>> {
         self.ids(text, true)

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::check::Check;
 use super::folder::Folder;
 use super::outcome::Outcome;
-use super::{decoder, encoder, lora, metrics, projector, scgpt, stage2};
+use super::{chat, decoder, encoder, lora, metrics, projector, scgpt, stage2};
 
 /// Fills a [`Check`] with everything a family promises.
 type Family = fn(&mut Check) -> Result<()>;
@@ -23,6 +23,7 @@ fn family(name: &str) -> Option<Family> {
     };
     let known: &[(&str, Family)] = &[
         ("bert", encoder::run),
+        ("chat", chat::run),
         ("chemberta", encoder::run),
         ("esm2", encoder::run),
         ("granite", decoder::run),
@@ -123,6 +124,8 @@ mod tests {
     fn families_are_known_by_their_first_part() {
         for known in [
             "bert",
+            "chat",
+            "chat_inst",
             "chemberta",
             "esm2",
             "esm2_t6",

@@ -2,7 +2,7 @@
 //! Nothing here knows what a conversation is.
 
 use minijinja::value::Kwargs;
-use minijinja::{Environment, Error, ErrorKind, Value, syntax::SyntaxConfig};
+use minijinja::{Environment, Error, ErrorKind, State, Value, syntax::SyntaxConfig};
 use serde::Serialize;
 
 /// An environment with the filters and functions templates rely on.
@@ -16,6 +16,7 @@ pub(super) fn environment(unix_seconds: u64) -> Result<Environment<'static>, Err
     );
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_filter("tojson", to_json);
+    environment.add_filter("generation", generation);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", move |format: String| {
         strftime(&format, unix_seconds)
@@ -82,9 +83,24 @@ impl serde_json::ser::Formatter for Spaced {
     }
 }
 
-/// Replaces `{% generation %}` … `{% endgeneration %}`, which only mark text for a Python tool, by a condition that always
-/// holds: unlike deleting the tags, this keeps their white-space control (`{%-`, `-%}`).
-pub(super) fn without_generation_tags(source: &str) -> String {
+/// The variable that asks for marks.
+pub(super) const MARKED: &str = "bioverse_marks_generation";
+/// Before a generation block, and behind it: code points that Unicode promises never to be characters.
+pub(super) const MARKS: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
+
+/// What a generation block renders to: itself, between marks when they are asked for.
+fn generation(state: &State<'_, '_>, text: String) -> String {
+    match state.lookup(MARKED).is_some_and(|marked| marked.is_true()) {
+        true => format!("{}{text}{}", MARKS[0], MARKS[1]),
+        false => text,
+    }
+}
+
+/// Replaces `{% generation %}` … `{% endgeneration %}`, with which a template says what the assistant writes, by a filter
+/// block: unlike deleting the tags, this keeps their white-space control (`{%-`, `-%}`) and, as in `transformers`, their
+/// scope. Also tells whether there were any.
+pub(super) fn with_generation_blocks(source: &str) -> (String, bool) {
+    let mut found = false;
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(start) = rest.find("{%") {
@@ -98,14 +114,17 @@ pub(super) fn without_generation_tags(source: &str) -> String {
         let inner = &tag[2..tag.len() - 2];
         let word = inner.trim_matches(|c: char| c == '-' || c == '+' || c.is_whitespace());
         match word {
-            "generation" => out.push_str(&tag.replacen(word, "if true", 1)),
-            "endgeneration" => out.push_str(&tag.replacen(word, "endif", 1)),
+            "generation" => {
+                found = true;
+                out.push_str(&tag.replacen(word, "filter generation", 1));
+            }
+            "endgeneration" => out.push_str(&tag.replacen(word, "endfilter", 1)),
             _ => out.push_str(tag),
         }
         rest = after;
     }
     out.push_str(rest);
-    out
+    (out, found)
 }
 
 const MONTHS: [&str; 12] = [
@@ -232,8 +251,14 @@ mod tests {
     fn only_generation_tags_are_touched() {
         let source = "{%- generation %}{{ generation }}{% set x = 1 %}{%+ endgeneration -%}{% open";
         assert_eq!(
-            without_generation_tags(source),
-            "{%- if true %}{{ generation }}{% set x = 1 %}{%+ endif -%}{% open"
+            with_generation_blocks(source),
+            (
+                "{%- filter generation %}{{ generation }}{% set x = 1 %}{%+ endfilter -%}{% open"
+                    .into(),
+                true
+            )
         );
+        let plain = "{{ generation }}{% if generation %}{% endif %}";
+        assert_eq!(with_generation_blocks(plain), (plain.to_string(), false));
     }
 }

@@ -1,7 +1,8 @@
-//! Which characters of a rendered conversation are the assistant's own, found by rendering it turn by turn.
-//! It knows no template: only that one which writes turns in order renders every beginning of a conversation as a
-//! beginning of the whole.
+//! Which characters of a rendered conversation are the assistant's own: those the template itself marks, or else those
+//! found by rendering the conversation turn by turn. It knows no template: only that one which writes turns in order renders
+//! every beginning of a conversation as a beginning of the whole.
 
+use super::dialect::{MARKED, MARKS};
 use super::{ChatMessage, ChatTemplate};
 use crate::error::{Error, Result};
 
@@ -10,6 +11,9 @@ pub(super) fn render(
     template: &ChatTemplate,
     messages: &[ChatMessage],
 ) -> Result<Vec<(String, bool)>> {
+    if template.marked {
+        return marked(template, messages);
+    }
     let whole = template.render(messages, false)?;
     let mut pieces = Pieces::default();
     let mut done = 0;
@@ -49,6 +53,43 @@ pub(super) fn render(
         done = end;
     }
     pieces.push(&whole[done..], false);
+    Ok(pieces.0)
+}
+
+/// As the template's own generation blocks say.
+fn marked(template: &ChatTemplate, messages: &[ChatMessage]) -> Result<Vec<(String, bool)>> {
+    if messages
+        .iter()
+        .any(|message| message.content.contains(MARKS))
+    {
+        return Err(Error::Text(
+            "a message contains U+FDD0 or U+FDD1, which are no characters; remove them".into(),
+        ));
+    }
+    let asked = serde_json::Map::from_iter([(MARKED.to_owned(), true.into())]);
+    let whole = template.render_with(messages, false, &asked)?;
+    let eos = template.special("eos_token").filter(|eos| !eos.is_empty());
+    let mut pieces = Pieces::default();
+    let mut rest = whole.as_str();
+    while let Some((before, block)) = rest.split_once(MARKS[0]) {
+        let (block, after) = block.split_once(MARKS[1]).unwrap_or((block, ""));
+        pieces.push(before, false);
+        rest = after;
+        let written = block.trim_end();
+        match eos {
+            Some(eos) if written.ends_with(eos) => {
+                pieces.push(written, true);
+                pieces.push(&block[written.len()..], false);
+            }
+            Some(eos) if after.starts_with(eos) => {
+                pieces.push(block, true);
+                pieces.push(eos, true);
+                rest = &after[eos.len()..];
+            }
+            _ => pieces.push(block, true),
+        }
+    }
+    pieces.push(rest, false);
     Ok(pieces.0)
 }
 
@@ -221,6 +262,68 @@ mod tests {
             .unwrap();
         assert!(loss_only(&spans).is_empty());
         assert_eq!(spans.len(), 1);
+    }
+
+    #[test]
+    fn generation_blocks_decide_what_is_learnt() {
+        let messages = talk(&[
+            ("user", "a?"),
+            ("assistant", "b"),
+            ("user", "c?"),
+            ("assistant", "d "),
+        ]);
+        let before = "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}";
+        let after = "{% endif %}\n{% endfor %}";
+        // Block with the marker, before the marker, and around the last answer only.
+        for (block, wanted) in [
+            (
+                "{% generation %}{{ m.content }}</s>{% endgeneration %}",
+                &["b</s>", "d </s>"][..],
+            ),
+            (
+                "{% generation %}{{ m.content }}{% endgeneration %}</s>",
+                &["b</s>", "d </s>"],
+            ),
+            (
+                "{%- generation -%} {{ m.content }}</s> {% endgeneration %}",
+                &["b</s>", "d </s>"],
+            ),
+            (
+                "{% if loop.last %}{% generation %}{{ m.content }}</s>{% endgeneration %}{% else %}{{ m.content }}</s>{% endif %}",
+                &["d </s>"],
+            ),
+            (
+                "{% generation %}{{ m.content }}.{% endgeneration %}",
+                &["b.", "d ."],
+            ),
+        ] {
+            let source = format!("{before}{block}{{% else %}}{{{{ m.content }}}}{after}");
+            let template = template(&source, "</s>");
+            let spans = template.render_spans(&messages).unwrap();
+            assert_eq!(loss_only(&spans), wanted, "{block}");
+            let joined: String = spans.iter().map(|(text, _)| text.as_str()).collect();
+            assert_eq!(joined, template.render(&messages, false).unwrap());
+        }
+    }
+
+    /// Such a template cannot be cut by rendering prefixes, and need not be.
+    #[test]
+    fn a_template_with_blocks_may_rewrite_earlier_turns() {
+        let fickle = "{% for m in messages %}[{{ loop.revindex }} {% generation %}{{ m.content }}]{% endgeneration %}{% endfor %}";
+        let spans = template(fickle, "]").render_spans(&talk(&[("user", "a"), ("assistant", "b")]));
+        assert_eq!(loss_only(&spans.unwrap()), ["a]", "b]"]);
+    }
+
+    #[test]
+    fn marks_in_a_message_are_refused() {
+        let template = template(
+            "{% generation %}{{ messages[0].content }}{% endgeneration %}",
+            "",
+        );
+        let error = template
+            .render_spans(&talk(&[("assistant", "x\u{fdd1}y")]))
+            .unwrap_err();
+        assert!(error.to_string().contains("U+FDD0"), "{error}");
     }
 
     #[test]

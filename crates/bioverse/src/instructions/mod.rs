@@ -66,9 +66,10 @@ pub(crate) struct Rows {
     sources: Vec<usize>,
     /// Tokens of each row, soft tokens included.
     pub lengths: Vec<usize>,
-    ids: HashMap<String, Vec<u32>>,
     /// Roles of the conversations that the chat template was tried with.
     tried: BTreeSet<Vec<String>>,
+    /// Neighbouring texts → the ids of each.
+    ids: HashMap<String, Vec<Vec<u32>>>,
     soft_len: HashMap<String, usize>,
     pad: u32,
 }
@@ -188,11 +189,11 @@ impl Rows {
         rules: &Rules<'_>,
         check: fn(&Layout, &Rules<'_>) -> Result<(), String>,
     ) -> Result<()> {
-        for segment in &prompt.segments {
-            if let Segment::Text { text, .. } = segment
-                && !self.ids.contains_key(text)
-            {
-                self.ids.insert(text.clone(), rules.tokenizer.encode(text)?);
+        for run in prompt.runs() {
+            let texts: Vec<&str> = run.iter().map(Segment::text).collect();
+            let key = key(&texts);
+            if !self.ids.contains_key(&key) {
+                self.ids.insert(key, rules.tokenizer.encode_run(&texts)?);
             }
         }
         let layout = self.lay_out(std::slice::from_ref(&prompt))?;
@@ -268,15 +269,15 @@ impl Rows {
 
     /// The layout of prompts whose texts are those of these rows; records may be others.
     pub fn lay_out(&self, prompts: &[Prompt]) -> Result<Layout> {
-        let tokenize = |text: &str| {
-            let ids = self.ids.get(text).cloned();
+        let tokenize = |texts: &[&str]| {
+            let ids = self.ids.get(&key(texts)).cloned();
             ids.ok_or_else(|| BoxError::from("it was not tokenised before"))
         };
         let soft_len = |name: &str| {
             let len = self.soft_len.get(name).copied();
             len.ok_or_else(|| bioverse_core::Error::Unknown(format!("no projector `{name}`")))
         };
-        Ok(Layout::new(
+        Ok(Layout::of_runs(
             prompts,
             self.pad,
             PadSide::Right,
@@ -322,6 +323,11 @@ impl Rows {
             loss,
         }
     }
+}
+
+/// What neighbouring texts are remembered by.
+fn key(texts: &[&str]) -> String {
+    texts.join("\0")
 }
 
 /// Why the only row of `layout` cannot be read.

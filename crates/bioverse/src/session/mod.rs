@@ -219,10 +219,10 @@ impl Session {
     }
 
     fn layout(&self, prompts: &[Prompt]) -> Result<Layout> {
-        let tokenize = |text: &str| self.tokenizer.encode(text).map_err(BoxError::from);
+        let tokenize = |texts: &[&str]| self.tokenizer.encode_run(texts).map_err(BoxError::from);
         let soft_len = |name: &str| self.soft_len(name);
         let pad = self.tokenizer.pad().unwrap_or(0);
-        Ok(Layout::new(
+        Ok(Layout::of_runs(
             prompts,
             pad,
             PadSide::Left,
