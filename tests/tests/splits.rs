@@ -204,6 +204,11 @@ fn scaffolds_are_those_of_rdkit() {
         }
     }
     let agree = 1.0 - wrong.len() as f64 / found.len() as f64;
+    eprintln!(
+        "{} of {} scaffolds are RDKit's",
+        found.len() - wrong.len(),
+        found.len()
+    );
     assert!(agree >= AGREEMENT, "{agree}:\n{}", wrong.join("\n"));
     // What matters for a split: the same molecules are together.
     let distinct: BTreeSet<&str> = found

@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn side_chains_go_and_rings_stay() {
-        // Written with RDKit 2025.03, `MurckoScaffoldSmiles`.
+        // Written with RDKit 2026.09.1, `MurckoScaffoldSmiles`.
         for (smiles, expected) in [
             ("OC(=O)C1=CC=CC=C1OC(C)=O", "c1ccccc1"),
             (
