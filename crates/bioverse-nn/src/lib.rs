@@ -22,6 +22,7 @@ mod audit;
 pub mod chat;
 pub mod config;
 pub mod decoder;
+mod dropout;
 pub mod encoder;
 pub mod error;
 pub mod generate;

@@ -13,6 +13,7 @@ use burn::{
     tensor::Distribution,
 };
 
+use crate::dropout::dropout_mask;
 use crate::params::parameter;
 
 pub use config::{LoraConfig, Modules, Patterns};
@@ -85,10 +86,8 @@ fn dropped(x: Tensor<2>, prob: f64) -> Tensor<2> {
     if prob == 0.0 {
         return x;
     }
-    let keep = 1.0 - prob;
-    let device = x.device().inner();
-    let mask = Tensor::random(x.dims(), Distribution::Bernoulli(keep), &device);
-    x * mask.div_scalar(keep)
+    let mask = dropout_mask(&x, prob);
+    x * mask
 }
 
 #[cfg(test)]

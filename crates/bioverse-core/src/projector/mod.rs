@@ -2,6 +2,7 @@
 //! stage 1 trains lives in [`Projector`]; it knows neither which encoder made its input nor which LLM reads its output.
 
 mod config;
+mod mask;
 mod params;
 mod pool;
 mod task_token;
@@ -122,7 +123,17 @@ impl Projector {
                     Some(norm) => norm.forward(x),
                     None => x,
                 };
-                self.dropout.forward(relu(x))
+                self.dropped(relu(x))
             })
+    }
+
+    /// On an autodiff device, unless frozen there: as Burn's own layer decides.
+    fn dropped(&self, x: Tensor<3>) -> Tensor<3> {
+        let Dropout { prob, training } = &self.dropout;
+        if *prob == 0.0 || !training.is_enabled() || !x.device().is_autodiff() {
+            return x;
+        }
+        let mask = mask::dropout_mask(&x, *prob);
+        x * mask
     }
 }
