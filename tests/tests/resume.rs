@@ -316,7 +316,12 @@ fn only_as_many_checkpoints_stay_as_were_asked_for() {
 }
 
 #[test]
-fn ctrl_c_says_the_command_to_go_on_with() {
+fn ctrl_c_and_a_scheduler_are_told_the_command_to_go_on_with() {
+    ["-INT", "-TERM"].into_iter().for_each(stopped_by);
+}
+
+/// A run that gets `signal` ends with exit code 1 and the command to go on with.
+fn stopped_by(signal: &str) {
     let dir = tempfile::tempdir().expect("a scratch directory");
     let place = dir.path().join("run");
     let mut args = tiny_align(&place);
@@ -330,7 +335,7 @@ fn ctrl_c_says_the_command_to_go_on_with() {
     }
     let id = child.id().to_string();
     let pressed = std::process::Command::new("kill")
-        .args(["-INT", &id])
+        .args([signal, &id])
         .status();
     assert!(pressed.is_ok_and(|status| status.success()));
     let ended: Ended = child.wait_with_output().expect("it ends").into();

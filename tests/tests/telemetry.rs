@@ -264,7 +264,7 @@ fn ctrl_c_and_errors_leave_a_clean_terminal_and_whole_sentences() {
     let left = Screen::show(&output, 90).text();
     assert_eq!(code, 1, "{left}");
     assert!(has_picture(&output) && !left.contains('┌'), "{left}");
-    let warned = "finishing this step and saving; press it again to stop at once";
+    let warned = "finishing this step and saving; Ctrl-C again stops at once";
     assert!(left.lines().any(|line| line.ends_with(warned)), "{left}");
     // The sentence is longer than the terminal is wide.
     let (_, last) = left.rsplit_once("\nerror: ").expect("a last sentence");

@@ -1,4 +1,4 @@
-//! Ctrl-C as a flag: the first asks the loop to finish its step and save, the second ends the process at once. What
+//! Ctrl-C and SIGTERM as a flag: the first asks the loop to finish its step and save, the second ends the process at once. What
 //! is to be saved, and where, is the loop's business.
 
 use std::sync::{
@@ -24,7 +24,7 @@ pub fn install() {
                 std::process::exit(ENDED_BY_CTRL_C);
             }
             tracing::warn!(
-                "Ctrl-C: finishing this step and saving; press it again to stop at once"
+                "asked to stop: finishing this step and saving; Ctrl-C again stops at once"
             );
         };
         if let Err(error) = ctrlc::set_handler(handler) {
