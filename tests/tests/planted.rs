@@ -1,7 +1,7 @@
 //! Data sets in which it is known whether the answer depends on the record, trained with the real program: the audit must say
-//! what is known.
+//! what is known. And one where labels repeat, on which alignment must not push equal labels apart.
 
-use bioverse_tests::planted::{CLASSES, Planted, row, rows};
+use bioverse_tests::planted::{CLASSES, Planted, RECORDS, row, rows};
 use serde_json::{Value, json};
 
 fn of(report: &Value, condition: &str, key: &str) -> f64 {
@@ -49,13 +49,16 @@ fn a_constant_answer_trips_the_audit() {
 fn answers_that_are_a_function_of_the_record_do_not() {
     let planted = Planted::new(1.0);
     let ended = planted
-        .finetune(&rows(192, |class, _| CLASSES[class].into()), &[])
+        .finetune(
+            &rows(192, |class, _| CLASSES[class].into()),
+            &[("steps", "110")],
+        )
         .ok();
     let report = planted.audit();
     assert_eq!(report["uses_records"], json!(true), "{report:#}");
     assert_eq!(report["modalities"]["glycan"]["side"], json!("held-out"));
     assert!(
-        of(&report, "true", "exact") > 0.9,
+        of(&report, "true", "exact") > 0.8,
         "held-out records of known classes: {report:#}"
     );
     assert!(
@@ -149,4 +152,83 @@ fn sorted_files_are_sampled_from_end_to_end() {
     let report = planted.audit();
     assert_eq!(report["rows"], json!(12));
     assert_eq!(report["uses_records"], json!(true), "{report:#}");
+}
+
+/// Every text is another, but labels repeat in each batch. With `positives = "label"` equal labels must come out nearer to
+/// each other, measured by how far different ones are, than before; treated as wrong answers they are pushed apart.
+///
+/// The bare cosine of equal labels is no measure across training: an untrained projector puts all records into a narrow
+/// cone, where even different labels have a cosine of about 0.76.
+#[test]
+fn alignment_does_not_push_equal_labels_apart() {
+    let planted = Planted::new(1.0);
+    let (before, with_labels) = aligned(&planted, "label");
+    let (same, without) = aligned(&planted, "text");
+    assert_eq!(before, same, "both start from the same projector");
+    let told = format!("{before:?} before, {with_labels:?} with labels, {without:?} without");
+    let apart = |(same, other): (f32, f32)| (1.0 - same) / (1.0 - other);
+    assert!(apart(with_labels) < apart(before), "{told}");
+    assert!(with_labels.0 > without.0 + 0.05, "{told}");
+}
+
+/// [`likeness`] of held-out records before and after alignment with `positives`.
+fn aligned(planted: &Planted, positives: &str) -> ((f32, f32), (f32, f32)) {
+    let rows: Vec<Value> = (0..RECORDS)
+        .map(|n| {
+            let split = if (n / 4) % 4 == 3 { "test" } else { "train" };
+            let (label, text) = (CLASSES[n % 4], format!("number {n} of many"));
+            json!({"id": n, "text": text, "label": label, "split": split})
+        })
+        .collect();
+    planted.write_rows("labels.jsonl", &rows);
+    let data = [
+        ("input_field", "\"id\""),
+        ("text_field", "\"text\""),
+        ("label_field", "\"label\""),
+        ("split_field", "\"split\""),
+    ];
+    let positives = format!("{positives:?}");
+    let stage = [
+        ("positives", positives.as_str()),
+        ("batch_size", "24"),
+        ("steps", "60"),
+        ("warmup_steps", "4"),
+    ];
+    // A bundle of its own, not one that adds to the one before.
+    std::fs::remove_dir_all(planted.run_dir("align")).expect("removed");
+    planted.run("align", "labels.jsonl", &data, &stage).ok();
+    let file = planted.run_dir("align").join("vectors/glycan.safetensors");
+    let bytes = std::fs::read(file).expect("vectors");
+    (
+        likeness(&bytes, "before.bio"),
+        likeness(&bytes, "after.bio"),
+    )
+}
+
+/// Mean cosine of two records with the same label, and of two with different ones. Held-out record `i` has label `i % 4`.
+fn likeness(bytes: &[u8], name: &str) -> (f32, f32) {
+    let tensors = safetensors::SafeTensors::deserialize(bytes).expect("a file");
+    let view = tensors.tensor(name).expect("a tensor");
+    let width = view.shape()[1];
+    let values: Vec<f32> = view
+        .data()
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
+    let rows: Vec<&[f32]> = values.chunks(width).collect();
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let cosine = |a: &[f32], b: &[f32]| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+    let (mut same, mut other) = (vec![], vec![]);
+    for i in 0..rows.len() {
+        for j in 0..i {
+            let into = if i % 4 == j % 4 {
+                &mut same
+            } else {
+                &mut other
+            };
+            into.push(cosine(rows[i], rows[j]));
+        }
+    }
+    let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
+    (mean(&same), mean(&other))
 }
