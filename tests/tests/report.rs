@@ -152,7 +152,7 @@ fn sound(page: &str) -> Vec<Tag> {
             !["script", "img", "iframe", "link", "object"].contains(&tag.name.as_str()),
             "{tag:?}"
         );
-        let image = tag.name == "svg" && tag.attributes.get("aria-hidden").is_none();
+        let image = tag.name == "svg" && !tag.attributes.contains_key("aria-hidden");
         assert!(
             !image || tag.attributes.contains_key("aria-labelledby"),
             "a drawing without a name"
