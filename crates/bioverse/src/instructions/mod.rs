@@ -1,7 +1,7 @@
 //! Instruction rows, laid out and checked before anything is trained, for both stages. A row that would teach nothing, or
 //! something wrong, is refused by file and row. It knows neither loss nor what learns.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 use std::path::{Path, PathBuf};
 
 use bioverse_core::{BoxError, Example, Layout, PadSide, Prompt, Record, Segment, Slot};
@@ -192,8 +192,8 @@ impl Rows {
         for run in prompt.runs() {
             let texts: Vec<&str> = run.iter().map(Segment::text).collect();
             let key = key(&texts);
-            if !self.ids.contains_key(&key) {
-                self.ids.insert(key, rules.tokenizer.encode_run(&texts)?);
+            if let Entry::Vacant(place) = self.ids.entry(key) {
+                place.insert(rules.tokenizer.encode_run(&texts)?);
             }
         }
         let layout = self.lay_out(std::slice::from_ref(&prompt))?;
