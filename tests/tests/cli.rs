@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::OnceLock,
-    time::{Duration, Instant},
 };
 
 use bioverse_tests::{Ended, bioverse, root, run, stage, tiny_align, tiny_finetune};
@@ -485,44 +484,4 @@ fn a_full_disk_leaves_nothing_half_written() {
     let _ = std::process::Command::new("umount").arg(&path).status();
     fails(&ended, 1, &[&path]);
     assert!(!there, "a bundle was left on the full disk");
-}
-
-/// Long enough that Ctrl-C always comes in mid-training.
-fn endless(dir: &Path) -> Vec<String> {
-    stage(
-        "align",
-        &[
-            format!("run.dir={}", dir.display()),
-            "align.steps=1000000".into(),
-        ],
-    )
-}
-
-#[cfg(unix)]
-#[test]
-fn ctrl_c_saves_and_says_how_to_go_on() {
-    let dir = scratch();
-    let target = dir.path().join("run");
-    let child = bioverse(endless(&target))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let metrics = target.join("metrics.jsonl");
-    let start = Instant::now();
-    while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 3 {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "training never began"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let id = child.id().to_string();
-    let killed = std::process::Command::new("kill")
-        .args(["-INT", &id])
-        .status();
-    assert!(killed.is_ok_and(|status| status.success()));
-    let ended: Ended = child.wait_with_output().expect("it ends").into();
-    fails(&ended, 1, &["interrupted at step", "--resume"]);
-    assert!(!target.join("bundle").exists(), "an unfinished bundle");
 }

@@ -344,4 +344,5 @@ fn stopped_by(signal: &str) {
     let set = "--set 'data.question=What is {}?' --resume`";
     let said = ended.error();
     assert!(said.contains(command) && said.contains(set), "{said}");
+    assert!(!place.join("bundle").exists(), "an unfinished bundle");
 }
