@@ -4,7 +4,7 @@
 //! | path below the cache | holds |
 //! |---|---|
 //! | `shelves/<name>/about.json` | what its rows come from, in full; the name ends in the hash of it |
-//! | `shelves/<name>/*.rows` | [segments](segment): whole, checksummed, never changed, only added and removed |
+//! | `shelves/<name>/*.rows` | segments: whole, checksummed, never changed, only added and removed |
 //! | `locks/<name>` | held shared by whoever uses a shelf, so that nobody removes what another reads |
 //! | `locks/room` | held by whoever writes or removes, for as long as that takes |
 //! | `hashes/` | sha256 of model files, believed as long as the file is the same by size, times and inode |

@@ -1,5 +1,5 @@
 //! Rows of data files → examples, one side of the split at a time, every row checked; several sources one after another.
-//! What a row says is for [`shape`](super::shape) to know; neither chat template nor tokenizer is known here.
+//! What a row says is for `shape` to know; neither chat template nor tokenizer is known here.
 
 #[cfg(test)]
 mod tests;
