@@ -1,6 +1,6 @@
 //! `bioverse audit`: does a bundle use the records it is given?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bioverse_core::Registry;
 use clap::Args;
@@ -8,7 +8,7 @@ use clap::Args;
 use super::out;
 use crate::{
     audit::{
-        ROWS, Report,
+        FILE, ROWS, Report,
         bundle::{Request, run},
     },
     device,
@@ -20,7 +20,8 @@ use crate::{
 /// Measures the loss and the accuracy of the right answers with the true records, with those of other rows (shuffled), with
 /// the mean record and with none (zeroed). If other rows' records do not raise the loss, the model ignores its records, and
 /// a warning in capital letters says so. `bioverse finetune` does the same at its end. Without --data the rows are the
-/// held-out side of what the bundle was trained on, or training rows where nothing is held out.
+/// held-out side of what the bundle was trained on, or training rows where nothing is held out; and if the bundle lies in its
+/// run directory, audit.json is written there, for `bioverse report`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Audit {
@@ -64,11 +65,26 @@ impl Audit {
         match self.json {
             true => {
                 warn(&report);
-                out::line(&report.json()?)
+                out::line(&report.json()?)?;
             }
-            false => show(&report),
+            false => show(&report)?,
+        }
+        match run_folder(&request) {
+            Some(dir) => report.write(&dir.join(FILE)),
+            None => Ok(()),
         }
     }
+}
+
+/// The run that the audited bundle belongs to, unless it was audited on other rows.
+fn run_folder(request: &Request) -> Option<&Path> {
+    let own = request.bundle.as_path();
+    let above = own.parent().filter(|_| own.ends_with("bundle"));
+    let places = [Some(own), above].into_iter().flatten();
+    let mut runs = places.filter(|dir| {
+        dir.join("config.toml").is_file() && dir.join("bundle/bundle.json").is_file()
+    });
+    runs.next().filter(|_| request.data.is_none())
 }
 
 /// Prints the tables, and a warning for each modality that the model ignores.
@@ -85,5 +101,32 @@ fn warn(report: &Report) {
         out::note(&format!(
             "WARNING: {sentence}; IT ANSWERS FROM THE QUESTION ALONE"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_audit_belongs_to_the_run_that_holds_the_bundle() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, bundle) = (dir.path(), dir.path().join("bundle"));
+        std::fs::create_dir_all(&bundle).unwrap();
+        std::fs::write(bundle.join("bundle.json"), "{}").unwrap();
+        let mut request = Request {
+            bundle: bundle.clone(),
+            data: None,
+            rows: 8,
+            batch_size: 8,
+        };
+        assert_eq!(run_folder(&request), None, "a bundle alone");
+        std::fs::write(run.join("config.toml"), "").unwrap();
+        assert_eq!(run_folder(&request), Some(run));
+        request.bundle = run.into();
+        assert_eq!(run_folder(&request), Some(run));
+        request.data = Some("other.jsonl".into());
+        assert_eq!(run_folder(&request), None, "other rows");
     }
 }

@@ -1,6 +1,6 @@
 //! `bioverse split`: what the split of a run is, before it is trained. It loads no model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bioverse_core::Registry;
 use clap::Args;
@@ -20,7 +20,7 @@ use crate::{
 ///
 /// Counts rows, groups and records of each side, records that are on both, and those that are nearly the same (molecules
 /// by their substructures, sequences by their k-mers, cells by their genes, texts by their words). Writes
-/// `<run.dir>/split.json`. `align` and `finetune` do the same when they start.
+/// `<run.dir>/split.json`, unless a run has begun there, whose own it is. `align` and `finetune` do the same when they start.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Split {
@@ -56,7 +56,7 @@ impl Split {
         let mut screen = Screen::knowing(registry);
         let sides = read_sides(&config.data, &names, &mut screen)?;
         let report = SplitReport::of(&sides, &config.data, registry);
-        report.write(&config.run.dir)?;
+        write(&report, &config.run.dir)?;
         if self.json {
             let text = serde_json::to_string_pretty(&report)
                 .map_err(|error| Error::Run(error.to_string()))?;
@@ -66,6 +66,18 @@ impl Split {
         out::note(&screen.told());
         Ok(())
     }
+}
+
+/// What a run was trained on stays as the run wrote it.
+fn write(report: &SplitReport, run: &Path) -> Result<()> {
+    if run.join("metrics.jsonl").exists() {
+        let dir = run.display();
+        out::note(&format!(
+            "{dir} holds a run already, so nothing is written there"
+        ));
+        return Ok(());
+    }
+    report.write(run)
 }
 
 /// Modalities that rows may hold: those configured, and those of the bundle that stage 2 starts from.

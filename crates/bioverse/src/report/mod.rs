@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`metrics`] | `metrics.jsonl` read back |
+//! | [`kept`] | which step the bundle holds |
 //! | [`axis`], [`chart`] | line charts as positions and words |
 //! | [`curves`], [`retrieval`] | which charts and tables a training has |
 //! | [`vectors`], [`projection`], [`map`] | alignment maps |
@@ -16,6 +17,7 @@ pub mod axis;
 pub mod chart;
 pub mod curves;
 pub mod evidence;
+pub mod kept;
 pub mod map;
 pub mod metrics;
 pub mod page;

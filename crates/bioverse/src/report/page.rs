@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::axis::{duration, number, percent};
 use super::curves::{self, Curves};
 use super::evidence::{self, Audit, Fact};
+use super::kept::Kept;
 use super::map::{self, Maps};
 use super::metrics::{self, Training};
 use super::provenance::{self, Config, Provenance};
@@ -98,6 +99,7 @@ impl Page {
         };
         let verb = verb(&trainings, config.as_ref(), bundle.as_ref());
         let progress = Progress::of(run, verb, &trainings, config.as_ref(), bundle.is_some());
+        let kept = Kept::of(config.as_ref());
         let vectors = vectors::read_all(&run.join("vectors"))?;
         let mut page = Self {
             name: name(run),
@@ -109,8 +111,11 @@ impl Page {
             },
             state: progress.state(),
             outcome: vec![],
-            tiles: tiles(&trainings, &progress),
-            retrieval: trainings.iter().filter_map(retrieval::table).collect(),
+            tiles: tiles(&trainings, &progress, &kept),
+            retrieval: trainings
+                .iter()
+                .filter_map(|training| retrieval::table(training, &kept))
+                .collect(),
             curves: trainings.iter().map(curves::of).collect(),
             maps: vectors.iter().map(map::maps).collect(),
             audits: evidence::audits(run)?,
@@ -118,7 +123,7 @@ impl Page {
             provenance: provenance::provenance(run, verb, config.as_ref(), bundle.as_ref())?,
             missing: vec![],
         };
-        page.outcome = outcome(&trainings, &progress, &page.audits, verb);
+        page.outcome = outcome((&trainings, &kept), &progress, &page.audits, verb);
         page.missing = page.missing_parts(verb, config.as_ref());
         Ok(page)
     }
@@ -159,7 +164,7 @@ impl Page {
         note(
             self.split.is_empty(),
             "Split",
-            format!("bioverse split --config {file}"),
+            format!("{again} {held_out}"),
         );
         note(
             self.provenance.files.is_empty(),
@@ -250,7 +255,7 @@ impl Progress {
 
 /// What came out, in sentences; the first is the headline.
 fn outcome(
-    trainings: &[Training],
+    (trainings, kept): (&[Training], &Kept),
     progress: &Progress,
     audits: &[Audit],
     verb: &str,
@@ -268,7 +273,11 @@ fn outcome(
             ),
         });
     }
-    told.extend(trainings.iter().filter_map(sentence));
+    told.extend(
+        trainings
+            .iter()
+            .filter_map(|training| sentence(training, kept)),
+    );
     // The whole verdict stands in its section.
     let short = |audit: &Audit| audit.verdict.split(':').next().map(str::to_owned);
     let verdicts = audits.iter().filter_map(short);
@@ -277,12 +286,18 @@ fn outcome(
     told
 }
 
-/// The result of one training.
-fn sentence(training: &Training) -> Option<String> {
-    let steps = number(training.last_step() as f64);
+/// The result of one training, at the step whose parameters are kept.
+fn sentence(training: &Training, kept: &Kept) -> Option<String> {
+    let best = kept.line(training);
+    let of = best.map_or(String::new(), |line| {
+        format!(
+            "; these are of step {}, the best, which is kept",
+            number(line.step as f64)
+        )
+    });
     if let (Some(r1), Some(mrr), Some(chance)) = (
-        training.last("held_out_r1"),
-        training.last("held_out_mrr"),
+        kept.get(training, "held_out_r1"),
+        kept.get(training, "held_out_mrr"),
         retrieval::chance(training),
     ) {
         let texts = number(training.last("held_out_texts").unwrap_or_default());
@@ -291,28 +306,31 @@ fn sentence(training: &Training) -> Option<String> {
             .strip_prefix("align ")
             .unwrap_or(&training.name);
         return Some(format!(
-            "{subject}: the right partner comes first for {} of the held-out pairs among {texts} texts (chance {}), with an MRR of {} (chance {}).",
+            "{subject}: the right partner comes first for {} of the held-out pairs among {texts} texts (chance {}), with an MRR of {} (chance {}){of}.",
             percent(r1),
             percent(chance.r1),
             percent(mrr),
             percent(chance.mrr)
         ));
     }
-    let (first, last) = (training.first("loss")?, training.last("loss")?);
-    let held_out = training
-        .last("held_out_loss")
+    let (first, last) = (training.first("loss")?, kept.get(training, "loss")?);
+    let step = best.map_or(training.last_step(), |line| line.step);
+    let steps = number(step as f64);
+    let held_out = kept
+        .get(training, "held_out_loss")
         .map_or(String::new(), |loss| {
             format!("; on held-out rows it is {}", number(loss))
         });
     Some(format!(
-        "{}: the loss went from {} to {} by step {steps}{held_out}.",
+        "{}: the loss went from {} to {} by step {steps}{}{held_out}.",
         training.name,
         number(first),
-        number(last)
+        number(last),
+        best.map_or("", |_| ", the best, which is kept")
     ))
 }
 
-fn tiles(trainings: &[Training], progress: &Progress) -> Vec<Tile> {
+fn tiles(trainings: &[Training], progress: &Progress, kept: &Kept) -> Vec<Tile> {
     let mut tiles = vec![];
     let mut tile = |label: String, value: Option<String>, note: String| {
         tiles.extend(value.map(|value| Tile { label, value, note }));
@@ -327,14 +345,17 @@ fn tiles(trainings: &[Training], progress: &Progress) -> Vec<Tile> {
             1 => String::new(),
             _ => format!(", {}", training.name.trim_start_matches("align ")),
         };
+        let at = kept.line(training).map_or(String::new(), |line| {
+            format!(", at step {}", number(line.step as f64))
+        });
         let from = |key: &str, show: fn(f64) -> String| {
             training
                 .first(key)
-                .map_or(String::new(), |value| format!("from {}", show(value)))
+                .map_or(String::new(), |value| format!("from {}{at}", show(value)))
         };
         tile(
             format!("loss{of}"),
-            training.last("loss").map(number),
+            kept.get(training, "loss").map(number),
             from("loss", number),
         );
         for (key, label) in [
@@ -343,12 +364,12 @@ fn tiles(trainings: &[Training], progress: &Progress) -> Vec<Tile> {
         ] {
             tile(
                 format!("{label}{of}"),
-                training.last(key).map(percent),
+                kept.get(training, key).map(percent),
                 from(key, percent),
             );
         }
         if training.last("held_out_mrr").is_none() {
-            let loss = training.last("held_out_loss").map(number);
+            let loss = kept.get(training, "held_out_loss").map(number);
             tile(
                 format!("held-out loss{of}"),
                 loss,
@@ -387,6 +408,67 @@ mod tests {
                 assert!(!source.contains(word), "{name} holds {word}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_told_first_is_of_the_step_that_is_kept() {
+        let line = |step, loss, mrr| metrics::Line {
+            step,
+            values: [
+                ("loss", loss),
+                ("held_out_loss", loss),
+                ("held_out_r1", mrr),
+                ("held_out_mrr", mrr),
+                ("held_out_texts", 10.0),
+            ]
+            .map(|(key, value)| (key.to_owned(), value))
+            .to_vec(),
+        };
+        let mut training = Training {
+            name: "align molecule".into(),
+            lines: vec![line(1, 3.0, 0.1), line(5, 1.0, 0.6), line(9, 2.0, 0.5)],
+        };
+        let progress = Progress {
+            done: 9,
+            planned: None,
+            bundle: true,
+            settled: true,
+        };
+        let value = |training: &Training, kept: &Kept, label: &str| {
+            let tiles = tiles(std::slice::from_ref(training), &progress, kept);
+            let tile = tiles.into_iter().find(|tile| tile.label == label).unwrap();
+            (tile.value, tile.note)
+        };
+        let (last, best) = (
+            Kept::default(),
+            Kept {
+                align: Some("mrr".into()),
+                finetune: true,
+            },
+        );
+        assert!(sentence(&training, &last).unwrap().contains("50.0 %"));
+        let said = sentence(&training, &best).unwrap();
+        assert!(
+            said.contains("60.0 %") && said.contains("of step 5"),
+            "{said}"
+        );
+        assert_eq!(value(&training, &last, "held-out MRR").0, percent(0.5));
+        let (shown, note) = value(&training, &best, "held-out MRR");
+        assert!(
+            shown == percent(0.6) && note.ends_with("at step 5"),
+            "{shown} {note}"
+        );
+        training.name = "finetune".into();
+        for line in &mut training.lines {
+            line.values.truncate(2);
+        }
+        let said = sentence(&training, &best).unwrap();
+        assert!(
+            said.contains("to 1 by step 5, the best, which is kept; on held-out rows it is 1."),
+            "{said}"
+        );
+        assert_eq!(value(&training, &best, "held-out loss").0, number(1.0));
+        assert_eq!(value(&training, &last, "held-out loss").0, number(2.0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::chart::Cell;
+use super::kept::Kept;
 use super::metrics::{Line, Training};
 use crate::eval::metrics::Retrieval;
 
@@ -62,7 +63,7 @@ pub fn best(training: &Training) -> Option<&Line> {
 }
 
 /// The table; `None` where nothing was retrieved.
-pub fn table(training: &Training) -> Option<Table> {
+pub fn table(training: &Training, kept: &Kept) -> Option<Table> {
     let keys = training.keys();
     let mut groups = vec![];
     let mut columns = vec![];
@@ -91,6 +92,8 @@ pub fn table(training: &Training) -> Option<Table> {
         })
         .collect();
     let (first, last) = (*measured.first()?, *measured.last()?);
+    // What the bundle holds comes last, and stands out.
+    let end = kept.line(training).unwrap_or(last);
     let row = |name: String, kind, value: &dyn Fn(&str, &str) -> Option<f64>| Row {
         name,
         kind,
@@ -111,7 +114,7 @@ pub fn table(training: &Training) -> Option<Table> {
     if has_raw {
         rows.push(row("encoder and a linear map".into(), "raw", &raw));
     }
-    if first.step != last.step {
+    if first.step != end.step {
         let name = if at_beginning(training, first) {
             "untrained projector".into()
         } else {
@@ -120,7 +123,7 @@ pub fn table(training: &Training) -> Option<Table> {
         rows.push(row(name, "start", &|key, _| at(first, key)));
     }
     if let Some(best) =
-        best(training).filter(|best| best.step != last.step && best.step != first.step)
+        best(training).filter(|best| ![first.step, last.step, end.step].contains(&best.step))
     {
         rows.push(row(
             format!("best, step {}", best.step),
@@ -128,10 +131,16 @@ pub fn table(training: &Training) -> Option<Table> {
             &|key, _| at(best, key),
         ));
     }
+    let is_last = end.step == last.step;
+    if !is_last {
+        let name = format!("last, step {}", last.step);
+        rows.push(row(name, "last", &|key, _| at(last, key)));
+    }
+    let which = if is_last { "last" } else { "kept" };
     rows.push(row(
-        format!("last, step {}", last.step),
+        format!("{which}, step {}", end.step),
         "end",
-        &|key, _| at(last, key),
+        &|key, _| at(end, key),
     ));
     Some(Table {
         training: training.name.clone(),
@@ -199,7 +208,21 @@ mod tests {
                 line(10, &[("loss", 1.0)]),
             ],
         };
-        let table = table(&training).unwrap();
+        let kept = Kept {
+            align: Some("mrr".into()),
+            finetune: false,
+        };
+        let early = super::table(&training, &kept).unwrap();
+        let ends: Vec<&str> = early.rows[3..]
+            .iter()
+            .map(|row| row.name.as_str())
+            .collect();
+        assert_eq!(ends, ["last, step 9", "kept, step 5"]);
+        assert_eq!(
+            (early.rows[4].kind, early.rows[4].cells[2].exact),
+            ("end", Some(0.6))
+        );
+        let table = table(&training, &Kept::default()).unwrap();
         assert_eq!(table.columns, ["MRR", "R@1", "MRR"]);
         let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(
@@ -223,6 +246,6 @@ mod tests {
             name: "finetune".into(),
             lines: vec![line(1, &[("loss", 2.0)])],
         };
-        assert!(table(&training).is_none() && chance(&training).is_none());
+        assert!(table(&training, &Kept::default()).is_none() && chance(&training).is_none());
     }
 }

@@ -1,10 +1,12 @@
 //! One run of a sweep: a process of this program, its log, and the note of how it ended, by which a sweep that was killed goes
 //! on. What the run computes is unknown here.
 
+use std::ffi::OsString;
 use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,16 @@ use super::plan::{Plan, Trial, config_file, state_file};
 use crate::error::{Error, Result};
 use crate::files::write_atomic;
 use crate::train::fingerprint::Fingerprint;
+
+/// How often a run is looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// How long a run has to hear of Ctrl-C itself before it is told: a terminal tells both, and whoever is told twice stops
+/// without saving.
+const GRACE: Duration = Duration::from_secs(1);
+/// What a run says when it was asked to stop.
+const ASKED: &str = "asked to stop";
+/// How the sentence of a run begins that was asked to stop and has saved.
+const INTERRUPTED: [&str; 2] = ["interrupted at step", "the audit was interrupted"];
 
 /// What is known about a run before it is looked at again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +79,8 @@ impl Trial {
         let bundle = self.dir.join("bundle/bundle.json").is_file();
         match state.ended {
             Some(Ended::Finished) if bundle => Begin::Finished,
-            Some(Ended::Failed(_)) => Begin::Anew,
-            // Killed in training, or after it, before the sweep took note.
+            Some(Ended::Failed(said)) if !interrupted(&said) => Begin::Anew,
+            // Asked to stop, or killed in training, or after it, before the sweep took note.
             _ if holds_something(&self.dir.join("checkpoint")) => Begin::Resume,
             _ if self.dir.join("finished.json").is_file() => Begin::Resume,
             _ => Begin::Anew,
@@ -154,6 +166,13 @@ impl Trial {
         Ok(())
     }
 
+    fn arguments(&self, plan: &Plan, resume: bool) -> Vec<OsString> {
+        let mut arguments = vec![plan.stage.verb().into(), "--config".into()];
+        arguments.push(config_file(self).into());
+        arguments.extend(resume.then(|| "--resume".into()));
+        arguments
+    }
+
     fn process(&self, plan: &Plan, resume: bool, lock: File) -> Result<Ended> {
         let program = std::env::current_exe().map_err(|error| Error::io("this program", error))?;
         let log = self.dir.join("log.txt");
@@ -163,30 +182,68 @@ impl Trial {
             .append(true)
             .open(&log)
             .map_err(io)?;
+        let err = out.try_clone().map_err(io)?;
+        let program_io = |error| Error::io(&program, error);
         let mut command = Command::new(&program);
-        command
-            .arg(plan.stage.verb())
-            .arg("--config")
-            .arg(config_file(self));
-        if resume {
-            command.arg("--resume");
-        }
-        command
-            .stdin(Stdio::from(lock))
-            .stdout(out.try_clone().map_err(io)?)
-            .stderr(out);
-        let status = command
-            .status()
-            .map_err(|error| Error::io(&program, error))?;
+        command.args(self.arguments(plan, resume));
+        command.stdin(Stdio::from(lock)).stdout(out).stderr(err);
+        let begun = log.metadata().map_err(io)?.len();
+        let child = command.spawn().map_err(program_io)?;
+        let heard = || since(&log, begun).is_ok_and(|text| text.contains(ASKED));
+        let status = watch(child, heard).map_err(program_io)?;
         if status.success() {
             return Ok(Ended::Finished);
         }
-        let text = std::fs::read(&log).map_err(io)?;
-        let said = last_sentence(&String::from_utf8_lossy(&text));
+        let said = last_sentence(&since(&log, begun).map_err(io)?);
         Ok(Ended::Failed(said.unwrap_or_else(|| {
             format!("it ended without a word ({status}); see {}", log.display())
         })))
     }
+}
+
+/// Waits for the end of a run, and passes Ctrl-C and SIGTERM on to it, once, unless it has `heard` of them.
+fn watch(mut child: Child, heard: impl Fn() -> bool) -> std::io::Result<ExitStatus> {
+    let (mut asked, mut told) = (None, false);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if crate::interrupt::requested() && !told {
+            let since = *asked.get_or_insert_with(Instant::now);
+            told = heard();
+            if !told && since.elapsed() >= GRACE {
+                ask_to_stop(&child);
+                told = true;
+            }
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// SIGTERM, where there is such a thing.
+fn ask_to_stop(child: &Child) {
+    if !cfg!(unix) {
+        return;
+    }
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &id]).status();
+    if !sent.is_ok_and(|status| status.success()) {
+        tracing::warn!("process {id} could not be asked to stop; it goes on to its end");
+    }
+}
+
+/// What was written to a log after its first `begun` bytes.
+fn since(log: &Path, begun: u64) -> std::io::Result<String> {
+    let mut file = File::open(log)?;
+    file.seek(SeekFrom::Start(begun))?;
+    let mut bytes = vec![];
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether the last sentence of a run is that it was asked to stop.
+fn interrupted(said: &str) -> bool {
+    INTERRUPTED.iter().any(|begin| said.starts_with(begin))
 }
 
 fn holds_something(dir: &Path) -> bool {
@@ -248,6 +305,12 @@ mod tests {
         assert_eq!(trial.begin(), Begin::Finished);
         note(&trial, Some(Ended::Failed("no".into())));
         assert_eq!(trial.begin(), Begin::Anew, "what failed is tried again");
+        let told = crate::Error::Interrupted {
+            step: 3,
+            saved: "saved".into(),
+        };
+        note(&trial, Some(Ended::Failed(told.to_string())));
+        assert_eq!(trial.begin(), Begin::Resume, "it was asked to stop");
         note(&trial, Some(Ended::Finished));
         trial.fingerprint.insert("align.lr".into(), "2".into());
         assert_eq!(trial.begin(), Begin::Anew, "another configuration");
@@ -258,5 +321,9 @@ mod tests {
         let log = "config\nerror: old\nalign 3/9\nerror: the loss is NaN\n";
         assert_eq!(last_sentence(log).as_deref(), Some("the loss is NaN"));
         assert!(last_sentence("killed\n").is_none());
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("log.txt");
+        std::fs::write(&file, "error: old\nnew\n").unwrap();
+        assert_eq!(since(&file, 11).unwrap(), "new\n", "of this attempt alone");
     }
 }
