@@ -133,12 +133,18 @@ impl ChatTemplate {
     }
 
     /// Whether conversations of these roles can be trained on: every text comes out once and as it went in, in order;
-    /// user and assistant differ; a question ends as its answer begins, and nothing is rewritten by what follows.
+    /// user and assistant differ; a question ends as its answer begins, an answer ends in a special token without words of
+    /// the template's own in front of it, and nothing is rewritten by what follows. `special(text)` is where the first special
+    /// token of a text begins.
     ///
     /// # Errors
     /// What is wrong with the template; also when it refuses such a conversation.
-    pub fn check(&self, roles: &[&str]) -> Result<()> {
-        check::check(self, roles)
+    pub(crate) fn check(
+        &self,
+        roles: &[&str],
+        special: &dyn Fn(&str) -> Option<usize>,
+    ) -> Result<()> {
+        check::check(self, roles, special)
     }
 
     /// The text of a special token (`eos_token`, …).

@@ -91,6 +91,29 @@ impl Tokenizer {
         self.ids(text, false)
     }
 
+    /// Whether conversations of these roles can be trained on through the chat template, if there is one: every text comes
+    /// out once and as it went in, in order; user and assistant differ; a question ends as its answer begins, an answer is
+    /// followed by no words of the template's own, and nothing is rewritten by what follows.
+    ///
+    /// # Errors
+    /// What is wrong with the template; also when it refuses such a conversation.
+    pub fn check_template(&self, roles: &[&str]) -> Result<()> {
+        let Some(template) = &self.chat_template else {
+            return Ok(());
+        };
+        let added = self.inner.get_added_tokens_decoder();
+        let special = added.values().filter(|token| token.special);
+        let mut special: Vec<String> = special.map(|token| token.content.clone()).collect();
+        special.extend(self.tokens(&self.eos.into_iter().collect::<Vec<_>>()));
+        let first = |text: &str| {
+            special
+                .iter()
+                .filter_map(|token| text.find(token.as_str()))
+                .min()
+        };
+        template.check(roles, &first)
+    }
+
     /// Ids of texts that stand directly behind one another, tokenised as one text and divided again. A token belongs to the
     /// text it begins in.
     pub fn encode_run(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {

@@ -5,7 +5,11 @@ use super::{ChatMessage, ChatTemplate};
 use crate::error::{Error, Result};
 
 /// See [`ChatTemplate::check`].
-pub(super) fn check(template: &ChatTemplate, roles: &[&str]) -> Result<()> {
+pub(super) fn check(
+    template: &ChatTemplate,
+    roles: &[&str],
+    special: &dyn Fn(&str) -> Option<usize>,
+) -> Result<()> {
     let messages = probe(roles);
     let whole = template.render(&messages, false)?;
     let mut places = vec![];
@@ -30,6 +34,11 @@ pub(super) fn check(template: &ChatTemplate, roles: &[&str]) -> Result<()> {
     for (turn, message) in messages.iter().enumerate() {
         if message.role == "assistant" {
             asked(template, &messages[..turn], &whole, places[turn])?;
+            closed(
+                &whole[places[turn] + message.content.len()..],
+                turn + 1,
+                special,
+            )?;
             if !whole.starts_with(&template.render(&messages[..=turn], false)?) {
                 return Err(rewritten(turn + 1));
             }
@@ -101,6 +110,20 @@ fn asked(
     }
 }
 
+/// Words of the template's own behind an answer would be learnt as part of it. A text without any special token is judged by
+/// its rows: no answer in it could end.
+fn closed(behind: &str, turn: usize, special: &dyn Fn(&str) -> Option<usize>) -> Result<()> {
+    let own = special(behind)
+        .and_then(|end| behind.get(..end))
+        .unwrap_or_default();
+    match own.trim().is_empty() {
+        true => Ok(()),
+        false => Err(wrong(&format!(
+            "puts {own:?} behind the answer of turn {turn}, so the model would learn to say it"
+        ))),
+    }
+}
+
 /// White space, or a block of reasoning without any, which models write that can be told not to reason.
 fn no_words(text: &str) -> bool {
     let text = text.trim();
@@ -150,8 +173,24 @@ mod tests {
     const TURN: &str = "<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n";
     const PROMPT: &str = "<|im_start|>assistant\n";
 
+    /// Special tokens look like `<…>` here.
+    fn fit(template: &ChatTemplate, roles: &[&str]) -> Result<()> {
+        check(template, roles, &|text| text.find('<'))
+    }
+
+    #[test]
+    fn answers_end_in_a_special_token_and_nothing_else() {
+        let thanks = "<|im_start|>{{ m.role }}\n{{ m.content | trim }}{% if m.role == 'assistant' %} Thanks.{% endif \
+            %}<|im_end|>\n";
+        refused(
+            &chatml(thanks, PROMPT),
+            &ONCE,
+            "puts \" Thanks.\" behind the answer of turn 2",
+        );
+    }
+
     fn refused(template: &ChatTemplate, roles: &[&str], reason: &str) {
-        let error = check(template, roles).unwrap_err().to_string();
+        let error = fit(template, roles).unwrap_err().to_string();
         assert!(error.contains(reason), "{reason}: {error}");
     }
 
@@ -160,8 +199,8 @@ mod tests {
         let instruct = "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% elif m.role == \
             'assistant' %} {{ m.content }}</s>{% else %}{{ m.content }}\n{% endif %}{% endfor %}";
         for template in [chatml(TURN, PROMPT), template(instruct)] {
-            check(&template, &ONCE).unwrap();
-            check(&template, &TWICE).unwrap();
+            fit(&template, &ONCE).unwrap();
+            fit(&template, &TWICE).unwrap();
         }
     }
 
@@ -178,7 +217,7 @@ mod tests {
         let no_answer = "{% if m.role != 'assistant' %}{{ m.content }}{% endif %}";
         refused(&with(no_answer), &ONCE, "the text of turn 2 (assistant)");
         let no_system = "{% if m.role != 'system' %}{{ m.content }}{% endif %}";
-        check(&with(no_system), &ONCE).unwrap();
+        fit(&with(no_system), &ONCE).unwrap();
         refused(&with(no_system), &TWICE, "the text of turn 1 (system)");
         refused(&with("{{ m.content }} {{ m.content }}"), &ONCE, "2 times");
     }
@@ -213,7 +252,7 @@ mod tests {
         let hybrid = "<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% \
             endif %}{{ m.content }}<|im_end|>\n";
         let hybrid = chatml(hybrid, PROMPT);
-        check(&hybrid, &ONCE).unwrap();
+        fit(&hybrid, &ONCE).unwrap();
         refused(
             &hybrid,
             &TWICE[1..],

@@ -1,7 +1,7 @@
 //! What stage 1 would do, without doing it. Trains nothing and writes nothing.
 
 use bioverse_core::Registry;
-use bioverse_nn::{CausalLm, Tokenizer};
+use bioverse_nn::{CausalLm, DecoderConfig, Tokenizer};
 
 use super::order::Order;
 use super::pairs::{Pairs, numbered};
@@ -41,6 +41,8 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
     carried(config, &folder)?;
     let device = device::parse(&config.run.device)?;
     let tokenizer = Tokenizer::load(&folder)?;
+    let readout = Readout::of(&config.align);
+    readout.index(DecoderConfig::load(&folder)?.num_hidden_layers)?;
     let mut text = format!(
         "stage 1 would train the projectors of {} for {} steps of {} pairs ({} text space), LLM {} and encoders frozen\n\
          objective: {}; a text is the {}\n",
@@ -50,8 +52,9 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
         space::label(config.align.text_space),
         config.llm.path.display(),
         objective(&config.align),
-        Readout::of(&config.align).label(),
+        readout.label(),
     );
+    text += &fit_for_stage_2(&tokenizer);
     text += &screen.told();
     for (name, (train, held_out)) in names.iter().zip(&data.pairs) {
         let encoder = encoders::load(registry, name, &target::table(config, name), &device)?;
@@ -63,6 +66,7 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
         }
         let projector = config.projector_for(name, registry)?;
         let tokens = projector.num_soft_tokens;
+        readout.check(name, tokens)?;
         text += &format!(
             "\n{name}: {} pairs ({} held out), encoder width {}, {tokens} soft tokens per record\n",
             train.len(),
@@ -89,6 +93,15 @@ pub fn dry_run(resolved: &Resolved, registry: &Registry) -> Result<String> {
         }
     }
     Ok(text)
+}
+
+/// A word of warning where stage 2 could not train through the LLM's chat template; a contrast does not need it.
+fn fit_for_stage_2(tokenizer: &Tokenizer) -> String {
+    let fit = tokenizer.check_template(&["user", "assistant"]);
+    match fit {
+        Ok(()) => String::new(),
+        Err(error) => format!("WARNING: stage 2 will refuse this LLM: {error}\n"),
+    }
 }
 
 /// What would be minimised, in one line.
@@ -132,7 +145,8 @@ fn batch(config: &RunConfig, name: &str, train: &Pairs) -> Result<String> {
     let relations = kinship.relations(&rows, align.positives);
     let same = match align.positives {
         Positives::Text | Positives::None => "an equal text or record",
-        Positives::Label => "an equal text, record or label",
+        Positives::Auto if train.labels.iter().all(Option::is_none) => "an equal text or record",
+        Positives::Label | Positives::Auto => "an equal text, record or label",
         Positives::Group => "an equal text, record or group",
     };
     let mut text = format!("  of the first batch of {}, ", rows.len());

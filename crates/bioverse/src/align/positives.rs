@@ -35,7 +35,8 @@ impl Kinship<'_> {
 /// Labels or groups that `align.positives` asks for must be there, and not all the same.
 pub(super) fn check(pairs: &Pairs, modality: &str, positives: Positives) -> Result<()> {
     let (values, what, key) = match positives {
-        Positives::Label => (&pairs.labels, "label", "data.label_field"),
+        Positives::Auto if pairs.labels.iter().all(Option::is_none) => return Ok(()),
+        Positives::Label | Positives::Auto => (&pairs.labels, "label", "data.label_field"),
         Positives::Group => (&pairs.groups, "group", "data.group_field"),
         Positives::Text | Positives::None => return Ok(()),
     };
@@ -57,7 +58,7 @@ pub(super) fn check(pairs: &Pairs, modality: &str, positives: Positives) -> Resu
 /// The number of the label or group of each pair, where `positives` asks for it: equal values get equal numbers.
 pub(super) fn classes(pairs: &Pairs, positives: Positives) -> Vec<Option<usize>> {
     let values = match positives {
-        Positives::Label => &pairs.labels,
+        Positives::Label | Positives::Auto => &pairs.labels,
         Positives::Group => &pairs.groups,
         Positives::Text | Positives::None => return vec![None; pairs.len()],
     };

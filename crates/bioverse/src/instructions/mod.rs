@@ -209,11 +209,9 @@ impl Rows {
     fn try_template(&mut self, example: &Example, rules: &Rules<'_>) -> Result<()> {
         let roles = example.messages.iter().map(|message| message.role.clone());
         let roles: Vec<String> = roles.collect();
-        if let Some(template) = rules.tokenizer.chat_template()
-            && !self.tried.contains(&roles)
-        {
+        if !self.tried.contains(&roles) {
             let names: Vec<&str> = roles.iter().map(String::as_str).collect();
-            template.check(&names)?;
+            rules.tokenizer.check_template(&names)?;
             self.tried.insert(roles);
         }
         Ok(())

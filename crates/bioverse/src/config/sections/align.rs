@@ -32,8 +32,10 @@ pub enum Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum Positives {
-    /// Those with an equal text or an equal record.
+    /// As `label` where `data.label_field` is set, else as `text`.
     #[default]
+    Auto,
+    /// Those with an equal text or an equal record.
     Text,
     /// Those, and those with an equal `data.label_field`.
     Label,
