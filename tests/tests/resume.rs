@@ -43,6 +43,7 @@ fn finetune(from: &Path, dir: &Path) -> Vec<String> {
         "finetune.patience=6".into(),
         "finetune.lora.lora_dropout=0.2".into(),
         "finetune.audit=false".into(),
+        "finetune.accumulation=2".into(),
     ];
     stage("finetune", &sets)
 }
@@ -345,4 +346,34 @@ fn stopped_by(signal: &str) {
     let said = ended.error();
     assert!(said.contains(command) && said.contains(set), "{said}");
     assert!(!place.join("bundle").exists(), "an unfinished bundle");
+}
+
+/// A run of stage 2 is stopped, and what it started from is aligned anew.
+#[test]
+fn what_was_started_from_must_still_be_there() {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let [from, place] = ["align", "run"].map(|name| dir.path().join(name));
+    run(tiny_align(&from)).ok();
+    let mut args = finetune(&from, &place);
+    for set in ["finetune.steps=1000000", "finetune.patience=1000000"] {
+        args.extend(["--set".into(), set.into()]);
+    }
+    let child = start(&args);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while lines(&place) < 3 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = child.id().to_string();
+    let told = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(told.is_ok_and(|status| status.success()));
+    child.wait_with_output().expect("it ends");
+    let again = [tiny_align(&from), vec!["--set".into(), "run.seed=7".into()]].concat();
+    run(again).ok();
+    args.push("--resume".into());
+    let ended = run(&args);
+    assert_eq!(ended.code, 2);
+    let said = ended.error();
+    assert!(said.contains("projectors/molecule.safetensors"), "{said}");
 }

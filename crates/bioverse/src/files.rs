@@ -142,6 +142,14 @@ pub fn restore(target: &Path) -> Result<()> {
     }
 }
 
+/// Removes a file, if it is there.
+pub fn forget(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(file, error)),
+        _ => Ok(()),
+    }
+}
+
 /// Removes a directory under a name that nothing looks for, so that it is never seen half removed.
 pub fn remove_dir(target: &Path) -> Result<()> {
     let gone = sibling(target, "gone");

@@ -11,7 +11,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use super::target::Target;
 use super::train::vectors;
 use crate::error::{Error, Result};
-use crate::files::write_atomic;
+use crate::files::{self, write_atomic};
 
 /// Characters of a record that are enough to know it by.
 const LONGEST_NAME: usize = 72;
@@ -55,6 +55,14 @@ pub(super) fn write(
     let metadata = [("names".to_owned(), serde_json::json!(names).to_string())];
     let bytes = safetensors::serialize(views, Some(metadata.into())).map_err(refuse)?;
     write_atomic(&file, &bytes)
+}
+
+/// Removes the vectors of earlier alignments of these modalities in the same folder.
+pub(super) fn forget(run: &Path, modalities: &[String]) -> Result<()> {
+    let file = |name: &String| run.join("vectors").join(format!("{name}.safetensors"));
+    modalities
+        .iter()
+        .try_for_each(|name| files::forget(&file(name)))
 }
 
 /// What a record is called in a drawing: itself, or its beginning.

@@ -40,7 +40,7 @@ use crate::bundle::{Bundle, Contents, Identities};
 use crate::cache::Cache;
 use crate::config::{Resolved, RunConfig};
 use crate::data::split::report::SplitReport;
-use crate::data::{Screen, read_sides};
+use crate::data::{Screen, read_sides, spread};
 use crate::error::{Error, Result};
 use crate::train::checkpoint::Checkpoints;
 use crate::{device, files, hub, interrupt};
@@ -63,6 +63,8 @@ pub struct StageOptions {
 pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> Result<Bundle> {
     interrupt::install();
     let names = modalities(&resolved.config)?;
+    // First, for it refuses a folder in which another process trains before anything there is touched.
+    let mut checkpoints = Checkpoints::new(&resolved.config, "finetune", options.resume)?;
     let tables = resolved.config.modality.clone().into_iter();
     let wanted = tables.filter(|(name, _)| names.contains(name));
     let mut screen = Screen::of(&resolved.config, registry, wanted)?;
@@ -75,12 +77,12 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     let config = &hub::fetch(&resolved.config)?;
     let llm = hub::locate(&config.llm.path)?.dir;
     let carried = carried(config, &llm)?;
-    let checkpoints = Checkpoints::new(config, "finetune", options.resume)?;
+    let identities = Identities::of(config, registry)?;
+    checkpoints.depend_on(identities.hashes());
     if checkpoints.finished()? {
         return Bundle::open(&config.run.dir.join("bundle"));
     }
     let device = device::parse(&config.run.device)?;
-    let identities = Identities::of(config, registry)?;
     let sources = Sources::open(config, registry, &llm, &device)?;
     let mut targets = vec![];
     for (name, (train, held_out)) in names.iter().zip(data.pairs) {
@@ -88,6 +90,9 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     }
     drop(sources);
     checkpoints.begin()?;
+    if !options.resume {
+        maps::forget(&config.run.dir, &names)?;
+    }
     config.keep()?;
     let mut bundle = carried;
     for (index, target) in targets.into_iter().enumerate() {
@@ -187,7 +192,7 @@ impl Data {
             train.check(name, &files.join(", "))?;
             positives::check(&train, name, config.align.positives)?;
             let mut held_out = Pairs::of(&sides.held_out, name, data)?;
-            held_out.truncate(config.align.eval_pairs);
+            held_out.keep(&spread(held_out.len(), config.align.eval_pairs));
             pairs.push((train, held_out));
         }
         Ok(Self { pairs, report })

@@ -79,15 +79,18 @@ impl Pairs {
         self.records.is_empty()
     }
 
-    /// Only the first `count`.
-    pub fn truncate(&mut self, count: usize) {
-        self.records.truncate(count);
-        self.texts.truncate(count);
-        self.rows.truncate(count);
-        self.labels.truncate(count);
-        self.groups.truncate(count);
-        self.messages.truncate(count);
-        self.weights.truncate(count);
+    /// Only these, in this order.
+    pub fn keep(&mut self, rows: &[usize]) {
+        fn of<T: Clone>(items: &[T], rows: &[usize]) -> Vec<T> {
+            rows.iter().map(|row| items[*row].clone()).collect()
+        }
+        self.records = of(&self.records, rows);
+        self.texts = of(&self.texts, rows);
+        self.rows = of(&self.rows, rows);
+        self.labels = of(&self.labels, rows);
+        self.groups = of(&self.groups, rows);
+        self.messages = of(&self.messages, rows);
+        self.weights = of(&self.weights, rows);
     }
 
     /// At least two different texts, or nothing could be told apart.

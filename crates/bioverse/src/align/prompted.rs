@@ -18,7 +18,7 @@ const BATCH: usize = 32;
 
 /// A modality of a bundle with what its records are read by.
 pub(crate) struct Prompted<'a> {
-    /// Of the run that aligned it: its question stands around each record.
+    /// With the question of the run that aligned it, which stands around each record.
     pub config: &'a RunConfig,
     /// Without adapter, outside autodiff.
     pub llm: CausalLm,

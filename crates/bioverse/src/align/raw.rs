@@ -1,7 +1,6 @@
 //! What the frozen encoder knows before anything is aligned, as numbers that can be put beside those of the projector. It
 //! trains nothing by gradients.
 
-use bioverse_core::Record;
 use burn::prelude::*;
 
 use super::diagnose::{NEIGHBOURS, Numbers, cka, diagnose, mutual_knn};
@@ -51,8 +50,7 @@ fn pooled(
     rows: &[usize],
     device: &Device,
 ) -> Result<Tensor<2>> {
-    let records: Vec<Record> = rows.iter().map(|row| pairs.records[*row].clone()).collect();
-    let states = target.encoded.get(&records, device)?;
+    let states = pairs.pooled(&target.encoded, rows, device)?;
     Ok(states.mean_dim(1).squeeze_dim(1))
 }
 

@@ -16,7 +16,7 @@ use super::space::TextMetric;
 use super::texts::Texts;
 use crate::cache::Cache;
 use crate::config::{BioSource, Objective, RunConfig};
-use crate::data::EncodedStore;
+use crate::data::encoded::{EncodedKey, EncodedStore, never_encoded};
 use crate::encoders::EncoderSource;
 use crate::error::{Error, Result};
 use crate::instructions::Rows;
@@ -57,6 +57,8 @@ pub(super) struct Target {
 /// Pairs by number, with the vectors of their distinct texts.
 pub(super) struct PairVectors {
     pub records: Vec<Record>,
+    /// Under which their encodings are found.
+    pub keys: Vec<EncodedKey>,
     /// Equal records have equal numbers.
     pub record_numbers: Vec<usize>,
     /// Row of `texts` of each pair.
@@ -72,6 +74,19 @@ pub(super) struct PairVectors {
 }
 
 impl PairVectors {
+    /// Pooled states of `rows`, `[rows, num_soft_tokens, d_hidden]`.
+    pub fn pooled(
+        &self,
+        encoded: &EncodedStore,
+        rows: &[usize],
+        device: &Device,
+    ) -> Result<Tensor<3>> {
+        let keys: Vec<EncodedKey> = rows.iter().map(|row| self.keys[*row]).collect();
+        encoded
+            .take(&keys, device)
+            .map_err(|index| never_encoded(&self.records[rows[index]]))
+    }
+
     /// What pairs are compared by.
     pub fn kinship(&self) -> Kinship<'_> {
         Kinship {
@@ -211,6 +226,7 @@ impl<'a> Sources<'a> {
                 None => None,
             },
             weights: pairs.weights,
+            keys: pairs.records.iter().map(EncodedKey::of).collect(),
             records: pairs.records,
             record_numbers,
             text_numbers,

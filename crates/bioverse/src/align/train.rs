@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bioverse_core::{Projector, Record};
+use bioverse_core::Projector;
 use burn::prelude::*;
 
 use super::aligner::Aligner;
@@ -139,9 +139,7 @@ pub(super) fn bio(
             reader.vectors(projector, &target.encoded, conversations, rows, device)?
         }
         None => {
-            let record = |row: &usize| pairs.records[*row].clone();
-            let records: Vec<Record> = rows.iter().map(record).collect();
-            let pooled = target.encoded.get(&records, device)?;
+            let pooled = pairs.pooled(&target.encoded, rows, device)?;
             target.readout.soft(projector, pooled)
         }
     };

@@ -3,6 +3,8 @@
 
 use bioverse_core::{Prompt, Record, Segment};
 
+use crate::data::spread;
+
 use super::ROWS;
 use super::report::Side;
 use crate::instructions::Rows;
@@ -103,22 +105,4 @@ pub(super) fn records_of<'p>(
             } if of == modality => Some(record),
             _ => None,
         })
-}
-
-/// At most `limit` of the numbers below `len`, evenly spaced.
-pub(super) fn spread(len: usize, limit: usize) -> Vec<usize> {
-    let count = len.min(limit);
-    (0..count).map(|i| i * len / count).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_spread_over_the_whole_file() {
-        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
-        assert_eq!(spread(3, 4), [0, 1, 2]);
-        assert!(spread(0, 4).is_empty());
-    }
 }

@@ -21,6 +21,7 @@ mod score;
 mod verdict;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use bioverse_core::{Prompt, Segment};
 use burn::prelude::*;
@@ -29,7 +30,8 @@ pub use report::Report;
 
 use crate::config::RunConfig;
 use crate::data::EncodedStore;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::files;
 use crate::instructions::Rows;
 use crate::model::Bioverse;
 use crate::train::seed::mix_name;
@@ -72,10 +74,7 @@ pub(crate) fn after_training(
     encoded: &BTreeMap<String, EncodedStore>,
     device: &Device,
 ) -> Result<()> {
-    let file = config.run.dir.join(FILE);
-    if file.exists() {
-        std::fs::remove_file(&file).map_err(|error| Error::io(&file, error))?;
-    }
+    forget(&config.run.dir)?;
     if !config.finetune.audit {
         return Ok(());
     }
@@ -89,7 +88,12 @@ pub(crate) fn after_training(
         seed: config.run.seed,
         device,
     })?;
-    report.write(&file)
+    report.write(&config.run.dir.join(FILE))
+}
+
+/// Removes what was found about an earlier run in the same folder.
+pub(crate) fn forget(run: &Path) -> Result<()> {
+    files::forget(&run.join(FILE))
 }
 
 /// Audits every modality that rows have records of.

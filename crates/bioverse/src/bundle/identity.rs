@@ -46,6 +46,25 @@ pub struct Identities {
 }
 
 impl Identities {
+    /// Every file's hash, by what it belongs to: what a training that is resumed must find unchanged.
+    pub fn hashes(&self) -> impl Iterator<Item = (String, String)> {
+        let models = [("LLM", &self.llm), ("tokenizer", &self.tokenizer)]
+            .map(|(name, model)| (name.to_string(), model));
+        let encoders = self
+            .encoders
+            .iter()
+            .map(|(name, model)| (format!("{name} encoder"), model));
+        models
+            .into_iter()
+            .chain(encoders)
+            .flat_map(|(name, model)| {
+                let files = model.files.iter();
+                files.map(move |(file, hash)| {
+                    (format!("sha256 of {file} of the {name}"), hash.clone())
+                })
+            })
+    }
+
     /// Hashes the LLM, its tokenizer and the encoder of every configured modality.
     pub fn of(config: &RunConfig, registry: &Registry) -> Result<Self> {
         let cache = &Cache::of(&config.run);

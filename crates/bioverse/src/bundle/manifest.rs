@@ -46,6 +46,9 @@ pub struct ModalityEntry {
     /// Where the vectors of both sides come from.
     #[serde(default, skip_serializing_if = "Readout::is_default")]
     pub readout: Readout,
+    /// The user's turn around a record, where records were aligned by what the LLM makes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
 }
 
 impl ModalityEntry {

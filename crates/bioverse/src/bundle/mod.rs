@@ -211,6 +211,30 @@ impl Bundle {
         self.manifest.lora.as_ref().map(|_| self.dir.join(ADAPTER))
     }
 
+    /// Hashes of what was trained, by what it is: of projectors, text metrics and the adapter.
+    pub fn hashes(&self) -> Result<Vec<(String, String)>> {
+        let names = self.manifest.modalities.keys();
+        let mut files: Vec<PathBuf> = names
+            .flat_map(|name| {
+                [
+                    projector_file(&self.dir, name),
+                    metric_file(&self.dir, name),
+                ]
+            })
+            .collect();
+        let adapter = self.adapter_dir();
+        files.extend(adapter.map(|dir| dir.join("adapter_model.safetensors")));
+        let there = files.into_iter().filter(|file| file.is_file());
+        there
+            .map(|file| {
+                Ok((
+                    format!("sha256 of {}", file.display()),
+                    files::sha256(&file)?,
+                ))
+            })
+            .collect()
+    }
+
     /// The resolved configuration it was made with.
     pub fn config(&self) -> Result<RunConfig> {
         let file = self.dir.join(CONFIG);

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     align::{readout::Readout, space::TextMetric},
-    config::RunConfig,
+    config::{BioSource, RunConfig},
     error::{Error, Result},
     files::{StagedDir, write_atomic},
     hub,
@@ -142,7 +142,19 @@ impl Contents<'_> {
             d_hidden: projector.d_hidden(),
             encoder,
             readout: self.readout(name),
+            question: self.question(name),
         })
+    }
+
+    /// The question of the run that aligned a modality, which is this one exactly if it gives the read-out.
+    fn question(&self, name: &str) -> Option<String> {
+        match self.readouts.get(name) {
+            Some(readout) => {
+                let asked = readout.records == BioSource::HiddenStates;
+                asked.then(|| self.config.data.question_for(name))
+            }
+            None => self.earlier(name)?.question.clone(),
+        }
     }
 
     fn readout(&self, name: &str) -> Readout {

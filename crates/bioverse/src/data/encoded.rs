@@ -232,25 +232,49 @@ impl EncodedStore {
     /// # Shapes
     /// n records → `[n, num_soft_tokens, d_hidden]`.
     pub fn get(&self, records: &[Record], device: &Device) -> Result<Tensor<3>> {
+        let keys = records.iter().map(EncodedKey::of).collect::<Vec<_>>();
+        self.take(&keys, device)
+            .map_err(|index| never_encoded(&records[index]))
+    }
+
+    /// [`get`](Self::get) by keys, which a training asks for again in every epoch; else the place of the first record that
+    /// was never encoded.
+    pub fn take(
+        &self,
+        keys: &[EncodedKey],
+        device: &Device,
+    ) -> std::result::Result<Tensor<3>, usize> {
         let size = self.num_soft_tokens * self.d_hidden;
-        let mut states = Vec::with_capacity(records.len() * size);
-        for record in records {
-            let text = record.to_string();
-            match self.index.get(&key([text.as_bytes()])) {
-                Some(Place::Computed(row)) => {
+        let mut states = Vec::with_capacity(keys.len() * size);
+        for (index, key) in keys.iter().enumerate() {
+            match self.index.get(&key.0).ok_or(index)? {
+                Place::Computed(row) => {
                     states.extend_from_slice(&self.computed[row * size..][..size]);
                 }
-                Some(Place::Kept(row)) => states.extend(row.values()),
-                None => {
-                    return Err(Error::Run(format!(
-                        "the record {text} was not encoded before it was asked for; this is an error of bioverse"
-                    )));
-                }
+                Place::Kept(row) => states.extend(row.values()),
             }
         }
-        let data = TensorData::new(states, [records.len(), self.num_soft_tokens, self.d_hidden]);
+        let data = TensorData::new(states, [keys.len(), self.num_soft_tokens, self.d_hidden]);
         Ok(Tensor::from_data(data, device))
     }
+}
+
+/// Under which a record is found. Hashing a cell with thousands of genes takes longer than a step.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodedKey(Key);
+
+impl EncodedKey {
+    /// The key of a record.
+    pub fn of(record: &Record) -> Self {
+        Self(key([record.to_string().as_bytes()]))
+    }
+}
+
+/// A record that was asked for and never encoded.
+pub fn never_encoded(record: &Record) -> Error {
+    Error::Run(format!(
+        "the record {record} was not encoded before it was asked for; this is an error of bioverse"
+    ))
 }
 
 /// Checks all records and counts their tokens. Whether all could be counted; else the first bad one, by its place.

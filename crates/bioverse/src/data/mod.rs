@@ -11,10 +11,12 @@ pub(crate) mod rows;
 pub mod screen;
 pub(crate) mod shape;
 pub mod split;
+pub mod spread;
 
-pub use encoded::EncodedStore;
+pub use encoded::{EncodedKey, EncodedStore};
 pub use read::{
     Row, Sides, Split, read_examples, read_rows, read_rows_with, read_sides, read_split,
 };
 pub use rejected::Rejected;
 pub use screen::Screen;
+pub use spread::spread;

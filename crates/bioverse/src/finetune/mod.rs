@@ -37,13 +37,15 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     interrupt::install();
     let trainable = Trainable::of(&resolved.config.finetune)?;
     check_measuring(&resolved.config)?;
-    let checkpoints = Checkpoints::new(&resolved.config, "align", options.resume)?;
-    if checkpoints.finished()? {
-        return Bundle::open(&resolved.config.run.dir.join("bundle"));
-    }
+    let mut checkpoints = Checkpoints::new(&resolved.config, "align", options.resume)?;
     let start = Start::open(&resolved.config, registry)?;
     let config = &start.config;
     let identities = Identities::of(config, registry)?;
+    checkpoints.depend_on(identities.hashes());
+    checkpoints.depend_on(start.bundle.hashes()?);
+    if checkpoints.finished()? {
+        return Bundle::open(&resolved.config.run.dir.join("bundle"));
+    }
     let device = device::parse(&config.run.device)?;
     let (model, lora) = start.model(trainable, &device)?;
     let tokenizer = Tokenizer::load(&start.llm)?;
@@ -59,6 +61,9 @@ pub fn run(resolved: &Resolved, registry: &Registry, options: StageOptions) -> R
     let order = training::order(config, &rows.train, rules.max_length)?;
     let encoded = rows.encode(&start, registry, &model, &device)?;
     checkpoints.begin()?;
+    if !options.resume {
+        audit::forget(&config.run.dir)?;
+    }
     config.keep()?;
     let training = Training {
         config,

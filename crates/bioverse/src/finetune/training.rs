@@ -12,7 +12,7 @@ use burn::prelude::*;
 use super::sides::Sides;
 use super::{rates, sampling};
 use crate::config::{FinetuneSection, RunConfig};
-use crate::data::EncodedStore;
+use crate::data::{EncodedStore, spread};
 use crate::error::Result;
 use crate::instructions::Rows;
 use crate::model::Bioverse;
@@ -165,12 +165,6 @@ fn stage<'a>(
     }
 }
 
-/// `finetune.eval_rows` rows, spread evenly over all that are held out: files are often sorted.
-fn chosen(rows: usize, wanted: usize) -> Vec<usize> {
-    let count = wanted.min(rows);
-    (0..count).map(|n| n * rows / count).collect()
-}
-
 /// Mean loss per answer token over held-out rows, and the share of answer tokens that are the most probable ones, each given
 /// the true answer in front of it.
 fn held_out_loss(
@@ -180,7 +174,7 @@ fn held_out_loss(
     finetune: &FinetuneSection,
     device: &Device,
 ) -> Result<Observation> {
-    let mut chosen = chosen(rows.len(), finetune.eval_rows);
+    let mut chosen = spread(rows.len(), finetune.eval_rows);
     chosen.sort_by_key(|row| rows.lengths[*row]);
     let (mut sum, mut right, mut count) = (0.0, 0, 0);
     for batch in chosen.chunks(finetune.batch_size.max(1)) {
@@ -211,13 +205,6 @@ fn held_out_loss(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn held_out_rows_are_spread_evenly() {
-        assert_eq!(chosen(10, 4), [0, 2, 5, 7]);
-        assert_eq!(chosen(3, 128), [0, 1, 2]);
-        assert!(chosen(0, 5).is_empty());
-    }
 
     #[test]
     fn the_end_is_always_measured_and_the_course_only_where_asked_for() {

@@ -158,9 +158,17 @@ impl Session {
         if readout.records == BioSource::SoftTokens {
             return Ok(readout.soft(projector, store.get(records, &self.device)?));
         }
+        let llm = self.frozen_llm()?;
+        let mut config = self.bundle.config()?;
+        // The bundle may have been written again by a run that asked something else.
+        let entry = self.bundle.manifest.modalities.get(modality);
+        config.data.question = entry
+            .and_then(|entry| entry.question.clone())
+            .unwrap_or(config.data.question);
+        config.finetune.max_length = llm.config().max_position_embeddings;
         let prompted = Prompted {
-            config: &self.bundle.config()?,
-            llm: self.frozen_llm()?,
+            config: &config,
+            llm,
             tokenizer: &self.tokenizer,
             modality,
             projector,

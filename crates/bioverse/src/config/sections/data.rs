@@ -53,6 +53,15 @@ fn one() -> f64 {
 }
 
 impl DataSection {
+    /// The user's turn that is made around records of `modality`: that of its first source, else the common one.
+    pub fn question_for(&self, modality: &str) -> String {
+        let sources = self.sources().into_iter().map(|(source, _)| source);
+        let own = sources.filter(|source| source.modality.as_deref() == Some(modality));
+        own.map(|source| source.question)
+            .next()
+            .unwrap_or_else(|| self.question.clone())
+    }
+
     /// Its sources: the mixture, each with what is left out filled in, or else itself alone.
     pub fn sources(&self) -> Vec<(DataSection, f64)> {
         if self.mixture.is_empty() {

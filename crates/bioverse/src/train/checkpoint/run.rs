@@ -59,6 +59,11 @@ impl Checkpoints {
         Ok(checkpoints)
     }
 
+    /// Adds what the training depends on beside its configuration and rows.
+    pub fn depend_on(&mut self, hashes: impl IntoIterator<Item = (String, String)>) {
+        self.fingerprint.extend(hashes);
+    }
+
     /// Whether this run is to be resumed but has written its bundle.
     ///
     /// # Errors
