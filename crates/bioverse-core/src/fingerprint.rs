@@ -2,16 +2,15 @@
 //! records that are nearly the same on one side of a split, and to count those that are not. What the parts of a record are
 //! is for its modality to say.
 
+use crate::splitmix::mix;
+
 /// 64 bits that depend on the bytes alone: the same on every machine and in every version (FNV-1a, its bits mixed as
 /// splitmix64 does, so that neighbours have nothing in common).
 pub fn hash(bytes: &[u8]) -> u64 {
     let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    let mut z = fnv;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    mix(fnv)
 }
 
 /// The set of all windows of `width` bytes of a sequence, its k-mers; of a shorter one, itself.

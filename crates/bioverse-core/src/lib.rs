@@ -53,6 +53,7 @@ pub mod projector;
 pub mod prompt;
 pub mod registry;
 pub mod space;
+pub mod splitmix;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -130,14 +130,23 @@ impl Bioverse {
         device: &Device,
     ) -> Result<Tensor<3>> {
         let embeds = self.inputs_embeds(layout, encoded, device)?;
+        Ok(self.read(layout, embeds, device))
+    }
+
+    /// The LLM's last hidden states for inputs that were made before, as
+    /// [`inputs_embeds_with`](Self::inputs_embeds_with) does.
+    ///
+    /// # Shapes
+    /// `[B, T, d_model] → [B, T, d_model]`
+    pub fn read(&self, layout: &Layout, embeds: Tensor<3>, device: &Device) -> Tensor<3> {
         let plain = device.clone().inner();
-        Ok(match layout.is_packed() {
+        match layout.is_packed() {
             true => self.llm.forward_packed(embeds, layout.segments(&plain)),
             false => {
                 let mask = layout.attention_mask(&plain);
                 self.llm.forward(embeds, mask, None)
             }
-        })
+        }
     }
 
     /// Every target of the layout with its loss, in the order of [`Layout::targets`]; for measuring, outside any graph.
@@ -148,8 +157,16 @@ impl Bioverse {
         device: &Device,
     ) -> Result<Vec<Score>> {
         let hidden = self.hidden(layout, encoded, device)?.inner();
+        Ok(self.scores_at(hidden, &layout.targets()))
+    }
+
+    /// Each of `targets` with its loss, outside any graph.
+    ///
+    /// # Shapes
+    /// `hidden [B, T, d_model]`
+    pub fn scores_at(&self, hidden: Tensor<3>, targets: &[(usize, u32)]) -> Vec<Score> {
         let mut scores = vec![];
-        for targets in layout.targets().chunks(LOGITS) {
+        for targets in targets.chunks(LOGITS) {
             let log_probabilities = self.log_probabilities(hidden.clone(), targets);
             let said = log_probabilities.clone().argmax(1).into_data();
             let losses = at(log_probabilities, targets).neg().into_data();
@@ -160,11 +177,12 @@ impl Bioverse {
                     .zip(said)
                     .map(|(loss, (said, (_, id)))| Score {
                         loss,
+                        said: said as u32,
                         right: said == i64::from(*id),
                     }),
             );
         }
-        Ok(scores)
+        scores
     }
 
     /// Mean over `targets`, given as `(row * T + position, id)`, of the cross-entropy of the token at a position given
@@ -216,6 +234,8 @@ impl Bioverse {
 pub struct Score {
     /// Cross-entropy.
     pub loss: f64,
+    /// The most probable token in its place.
+    pub said: u32,
     /// Whether it is the most probable token.
     pub right: bool,
 }

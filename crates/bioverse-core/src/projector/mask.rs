@@ -6,6 +6,8 @@
 use burn::prelude::*;
 use burn::tensor::{Distribution, TensorData};
 
+use crate::splitmix::mix;
+
 /// `1 / keep` where an element stays, 0 where it is dropped; on the plain device of `like`.
 ///
 /// # Shapes
@@ -37,13 +39,6 @@ fn values(seed: u64, keep: f64, count: usize) -> Vec<f32> {
     }
     values.truncate(count);
     values
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
-fn mix(word: u64) -> u64 {
-    let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 
 use bioverse_core::{Layout, Prompt, Record, Segment, SoftTokens};
 use burn::prelude::*;
-use burn::tensor::activation::log_softmax;
 
 use super::Subject;
 use crate::error::{Error, Result};
@@ -13,8 +12,6 @@ use crate::instructions::Rows;
 use crate::interrupt;
 use crate::telemetry::Progress;
 
-/// Answer tokens whose logits are held at a time: a vocabulary is wide.
-const LOGITS: usize = 256;
 /// Records that go through a projector at a time.
 const RECORDS: usize = 64;
 /// Conditions under which each row is seen.
@@ -140,47 +137,18 @@ impl<'a> Scorer<'a> {
             }
         }
         let embeds = model.inputs_embeds_with(layout, soft, device);
-        let hidden = model
-            .llm
-            .forward(embeds, layout.attention_mask(device), None);
+        let hidden = model.read(layout, embeds, device);
         let width = layout.width();
         let mut rows = vec![Scored::default(); layout.rows.len()];
         let targets = layout.targets();
-        for targets in targets.chunks(LOGITS) {
-            let (losses, said) = self.tokens(hidden.clone(), targets);
-            for (((at, id), loss), said) in targets.iter().zip(losses).zip(said) {
-                let row = &mut rows[at / width];
-                row.loss += loss;
-                row.tokens += 1;
-                row.right += usize::from(said == *id);
-                row.said.push(said);
-            }
+        for ((at, _), score) in targets.iter().zip(model.scores_at(hidden, &targets)) {
+            let row = &mut rows[at / width];
+            row.loss += score.loss;
+            row.tokens += 1;
+            row.right += usize::from(score.right);
+            row.said.push(score.said);
         }
         Ok(rows)
-    }
-
-    /// Loss and most probable token at each target.
-    ///
-    /// # Shapes
-    /// `hidden [B, T, d_model]`, targets as in [`Layout::targets`]
-    fn tokens(&self, hidden: Tensor<3>, targets: &[(usize, u32)]) -> (Vec<f64>, Vec<u32>) {
-        let [batch, width, d_model] = hidden.dims();
-        let (count, device) = (targets.len(), hidden.device());
-        let column = |values: Vec<i64>| {
-            Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &device)
-        };
-        // The token at a position is predicted by the state one before it.
-        let states = column(targets.iter().map(|(at, _)| *at as i64 - 1).collect());
-        let ids = column(targets.iter().map(|(_, id)| i64::from(*id)).collect());
-        let states = hidden.reshape([batch * width, d_model]).select(0, states);
-        let logits = self.subject.model.llm.logits(states.unsqueeze_dim(0));
-        let log_probabilities = log_softmax::<2>(logits.squeeze_dim(0), 1);
-        let said = log_probabilities.clone().argmax(1).into_data();
-        let losses = log_probabilities.gather(1, ids.unsqueeze_dim(1)).neg();
-        (
-            losses.into_data().iter::<f64>().collect(),
-            said.iter::<i64>().map(|id| id as u32).collect(),
-        )
     }
 }
 

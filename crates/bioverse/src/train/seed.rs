@@ -1,16 +1,15 @@
 //! Randomness that depends on (seed, counter) and on nothing else, so that a resumed run draws what it would have drawn.
 
+use bioverse_core::splitmix;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::prelude::*;
 
 /// A seed for the `counter`-th use of `seed`: splitmix64 of both, so that neighbours have nothing in common.
 pub fn mix(seed: u64, counter: u64) -> u64 {
-    let mut z = seed
+    let word = seed
         .wrapping_add(0x9e37_79b9_7f4a_7c15)
         .wrapping_add(counter.wrapping_mul(0xd134_2543_de82_ef95));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    splitmix::mix(word)
 }
 
 /// A seed for something that has a name (a modality, a stage).

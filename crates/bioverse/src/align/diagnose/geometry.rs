@@ -2,8 +2,7 @@
 
 use burn::prelude::*;
 
-/// Added to a squared length, so that a zero vector stays zero.
-const TINY: f64 = 1e-12;
+use super::super::objective::normalize;
 
 /// All cosines of N records and N texts, and the distance of their centroids.
 pub(super) struct Cosines {
@@ -19,7 +18,7 @@ impl Cosines {
     /// `bio, text [N, d]`
     pub fn of(bio: Tensor<2>, text: Tensor<2>) -> Self {
         let [n, _] = bio.dims();
-        let (bio, text) = (unit(bio), unit(text));
+        let (bio, text) = (normalize(bio), normalize(text));
         let apart = bio.clone().mean_dim(0) - text.clone().mean_dim(0);
         let gap = values(apart.square())
             .iter()
@@ -75,12 +74,6 @@ impl Cosines {
             _ => (sum / count as f64).ln(),
         }
     }
-}
-
-/// Rows to unit length.
-pub(super) fn unit(x: Tensor<2>) -> Tensor<2> {
-    let length = (x.clone().square().sum_dim(1) + TINY).sqrt();
-    x / length
 }
 
 /// Row by row.

@@ -3,7 +3,8 @@
 
 use burn::prelude::*;
 
-use super::geometry::{unit, values};
+use super::super::objective::normalize;
+use super::geometry::values;
 
 /// Linear centred kernel alignment (Kornblith et al. 2019, arXiv 1905.00414, eq. 1) with the unbiased estimator of HSIC
 /// (Song et al. 2012, eq. 5; Nguyen et al. 2021, arXiv 2010.15327, eq. 3): the usual one finds likeness in noise as soon as
@@ -67,7 +68,7 @@ pub fn mutual_knn(x: Tensor<2>, y: Tensor<2>, k: usize) -> f64 {
 /// The `k` rows nearest to each row, itself left out; ties in order of rows.
 fn neighbours(x: Tensor<2>, k: usize) -> Vec<Vec<usize>> {
     let [n, _] = x.dims();
-    let x = unit(x);
+    let x = normalize(x);
     let cosines = values(x.clone().matmul(x.transpose()));
     let of = |(i, row): (usize, &[f32])| {
         let mut others: Vec<usize> = (0..n).filter(|j| *j != i).collect();

@@ -78,7 +78,7 @@ impl Logits {
 }
 
 /// `[N, d]` to unit length.
-fn normalize(x: Tensor<2>) -> Tensor<2> {
+pub(super) fn normalize(x: Tensor<2>) -> Tensor<2> {
     let length = (x.clone().square().sum_dim(1) + TINY).sqrt();
     x / length
 }
