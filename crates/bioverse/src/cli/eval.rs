@@ -59,6 +59,9 @@ struct Rows {
     /// Field of the text: the rows are pairs.
     #[arg(long, value_name = "FIELD", requires = "data")]
     text_field: Option<String>,
+    /// Field of the label (a cell type, a property): for `annotate`, `qa` and `audit`.
+    #[arg(long, value_name = "FIELD", requires = "data")]
+    label_field: Option<String>,
     /// Field that names the side of the split; without it the whole file is measured.
     #[arg(long, value_name = "FIELD", requires = "data")]
     split_field: Option<String>,
@@ -76,7 +79,17 @@ enum Suite {
     Retrieval,
     /// Greedy answers to instruction rows.
     Answers,
-    /// Both, where there are rows.
+    /// Labels of cells: zero-shot and supervised.
+    Annotate,
+    /// Descriptions of molecules and proteins.
+    Describe,
+    /// Yes/no/maybe, multiple choice, properties.
+    Qa,
+    /// Several modalities in one prompt.
+    Cross,
+    /// Shuffled, zeroed and mean records; what needs no LLM.
+    Audit,
+    /// Retrieval and answers, where there are rows.
     All,
 }
 
@@ -96,6 +109,11 @@ impl Eval {
             suite: match self.suite {
                 Suite::Retrieval => eval::Suite::Retrieval,
                 Suite::Answers => eval::Suite::Answers,
+                Suite::Annotate => eval::Suite::Annotate,
+                Suite::Describe => eval::Suite::Describe,
+                Suite::Qa => eval::Suite::Qa,
+                Suite::Cross => eval::Suite::Cross,
+                Suite::Audit => eval::Suite::Audit,
                 Suite::All => eval::Suite::All,
             },
             data: self.rows.section(self.modality.clone()),
@@ -128,6 +146,7 @@ impl Rows {
             modality,
             input_field: self.input_field,
             text_field: self.text_field,
+            label_field: self.label_field,
             split_field: self.split_field,
             train_split: self.train_split,
             eval_split: self.eval_split,

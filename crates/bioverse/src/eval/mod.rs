@@ -9,17 +9,28 @@
 //! | [`retrieval`] | records ↔ texts over the whole eval side |
 //! | [`baseline`] | substrings → words by [`linear`] ridge regression over [`tfidf`] |
 //! | [`answers`] | greedy answers, with [`swap`]ped records, beside the [`majority`] |
+//! | [`annotate`], [`describe`], [`qa`], [`cross`], [`audit`] | the other suites |
+//! | [`bench`] | bundle, request and rows, as every suite gets them |
+//! | [`findings`] with [`bootstrap`] | what a suite found, with intervals and contests |
 //! | [`report`] | files and [`table`]s |
 //!
 //! A suite reads a [`Session`]; it trains nothing of the bundle and writes nothing into it.
 
+pub mod annotate;
 pub mod answers;
+pub mod audit;
 pub mod baseline;
+pub mod bench;
+pub mod bootstrap;
 pub mod classification;
+pub mod cross;
+pub mod describe;
+pub mod findings;
 pub mod linear;
 pub mod majority;
 pub mod metrics;
 pub mod neighbours;
+pub mod qa;
 pub mod report;
 pub mod retrieval;
 pub mod rows;
@@ -35,12 +46,13 @@ use bioverse_nn::GenerationConfig;
 use burn::prelude::*;
 use tracing::info;
 
+pub use bench::{Bench, Plan, Sides};
+pub use findings::Findings;
 pub use report::Report;
 
 use crate::{
     Bundle, Session,
-    config::{DataSection, RunConfig},
-    data::Split,
+    config::DataSection,
     error::{Error, Result},
     files,
 };
@@ -52,6 +64,16 @@ pub enum Suite {
     Retrieval,
     /// Instruction rows.
     Answers,
+    /// Labels of cells.
+    Annotate,
+    /// Descriptions of records.
+    Describe,
+    /// Questions with a closed set of answers.
+    Qa,
+    /// Several modalities in one prompt.
+    Cross,
+    /// Does the bundle need its records, and does anything simpler do as well?
+    Audit,
     /// Everything that the bundle's data allows.
     All,
 }
@@ -85,168 +107,65 @@ pub fn run(request: &Request, registry: &Registry, device: &Device) -> Result<Re
     };
     let plan = Plan::of(request, &bundle)?;
     let session = Session::open(&request.bundle, registry, device)?;
+    let bench = Bench {
+        session: &session,
+        request,
+        plan: &plan,
+        registry,
+    };
+    report.findings = match request.suite {
+        Suite::Annotate => annotate::run(&bench)?,
+        Suite::Describe => describe::run(&bench)?,
+        Suite::Qa => qa::run(&bench)?,
+        Suite::Cross => cross::run(&bench)?,
+        Suite::Audit => audit::run(&bench)?,
+        Suite::Retrieval | Suite::Answers | Suite::All => vec![],
+    };
+    if !matches!(
+        request.suite,
+        Suite::Retrieval | Suite::Answers | Suite::All
+    ) {
+        return Ok(report);
+    }
     if let Some(sides) = &plan.pairs {
         for modality in plan.modalities(request, &sides.eval)? {
-            let outcome =
-                run_retrieval(&session, &plan, sides, &modality, request.limit, registry)?;
+            let outcome = run_retrieval(&bench, sides, &modality)?;
             report.retrieval.insert(modality, outcome);
         }
     }
     if let Some(sides) = &plan.instructions {
-        report.answers = Some(run_answers(&session, &plan, sides, request, registry)?);
+        report.answers = Some(run_answers(&bench, sides)?);
     }
     Ok(report)
 }
 
-fn run_retrieval(
-    session: &Session,
-    plan: &Plan,
-    sides: &Sides,
-    modality: &str,
-    limit: Option<usize>,
-    registry: &Registry,
-) -> Result<retrieval::Outcome> {
-    let names = plan.names();
-    let mut eval = rows::load_pairs(&sides.eval, Split::Eval, modality, &names, registry)?;
-    eval.truncate(limit.unwrap_or(usize::MAX));
-    let train = sides.train.as_ref().ok_or_else(|| {
-        Error::Input(format!(
+fn run_retrieval(bench: &Bench<'_>, sides: &Sides, modality: &str) -> Result<retrieval::Outcome> {
+    let eval = bench.eval_pairs(sides, modality)?;
+    let train = bench.train_pairs(sides, modality)?;
+    if train.is_empty() {
+        return Err(Error::Input(format!(
             "{} has no training side for the substring baseline; name the field that splits it with --split-field",
             sides.eval.train.display()
-        ))
-    })?;
-    let train = rows::load_pairs(train, Split::Train, modality, &names, registry)?;
+        )));
+    }
     info!(
         modality,
         eval = eval.len(),
         train = train.len(),
         "retrieval"
     );
-    retrieval::run(session, modality, &train, &eval)
+    retrieval::run(bench.session, modality, &train, &eval)
 }
 
-fn run_answers(
-    session: &Session,
-    plan: &Plan,
-    sides: &Sides,
-    request: &Request,
-    registry: &Registry,
-) -> Result<answers::Outcome> {
-    let names = plan.names();
-    let mut eval = rows::load(&sides.eval, Split::Eval, &names, registry)?;
-    eval.truncate(request.limit.unwrap_or(usize::MAX));
-    let train = match &sides.train {
-        Some(data) => rows::load(data, Split::Train, &names, registry)?,
-        None => vec![],
-    };
+fn run_answers(bench: &Bench<'_>, sides: &Sides) -> Result<answers::Outcome> {
+    let (eval, train) = (bench.eval_rows(sides)?, bench.train_rows(sides)?);
     info!(eval = eval.len(), train = train.len(), "answers");
+    let request = bench.request;
     answers::run(
-        session,
+        bench.session,
         &train,
         &eval,
         &request.generation,
         request.batch_size,
     )
-}
-
-/// Where the rows of a suite come from.
-#[derive(Clone)]
-struct Sides {
-    /// Rows to measure on.
-    eval: DataSection,
-    /// Rows the baselines learn from.
-    train: Option<DataSection>,
-}
-
-impl Sides {
-    fn of(data: DataSection) -> Self {
-        Self {
-            train: Some(data.clone()),
-            eval: data,
-        }
-    }
-
-    /// A file given on the command line. Without a split it is measured as a whole, so the baselines learn where the
-    /// bundle did, never on what is measured.
-    fn given(data: &DataSection, own: Option<Self>) -> Self {
-        match data.eval {
-            None => Self::of(data.clone()),
-            Some(_) => Self {
-                eval: data.clone(),
-                train: own.and_then(|own| own.train),
-            },
-        }
-    }
-}
-
-/// Which rows each suite reads.
-struct Plan {
-    pairs: Option<Sides>,
-    instructions: Option<Sides>,
-    /// Modalities of the bundle.
-    modalities: Vec<String>,
-}
-
-impl Plan {
-    fn of(request: &Request, bundle: &Bundle) -> Result<Self> {
-        let config = bundle.config()?;
-        let own = (!is_pairs(&config.data)).then(|| Sides::of(config.data.clone()));
-        let aligned = aligned_on(&config).map(Sides::of);
-        let (mut pairs, mut instructions) = (aligned.clone(), own.clone());
-        match &request.data {
-            Some(data) if is_pairs(data) => pairs = Some(Sides::given(data, aligned)),
-            Some(data) => instructions = Some(Sides::given(data, own)),
-            None => {}
-        }
-        match request.suite {
-            Suite::Retrieval => instructions = None,
-            Suite::Answers => pairs = None,
-            Suite::All => {}
-        }
-        if pairs.is_none() && instructions.is_none() {
-            let flags = match request.suite {
-                Suite::Answers => "--data FILE (rows with `messages` and `records`)",
-                _ => "--data FILE --input-field X --text-field Y",
-            };
-            return Err(Error::Input(format!(
-                "the bundle {} does not say which rows this suite should read; name them with {flags}",
-                bundle.dir.display()
-            )));
-        }
-        Ok(Self {
-            pairs,
-            instructions,
-            modalities: bundle.manifest.modalities.keys().cloned().collect(),
-        })
-    }
-
-    fn names(&self) -> Vec<&str> {
-        self.modalities.iter().map(String::as_str).collect()
-    }
-
-    /// The modalities whose pairs are measured.
-    fn modalities(&self, request: &Request, data: &DataSection) -> Result<Vec<String>> {
-        let wanted = request.modality.as_ref().or(data.modality.as_ref());
-        match wanted {
-            None => Ok(self.modalities.clone()),
-            Some(name) if self.modalities.contains(name) => Ok(vec![name.clone()]),
-            Some(name) => Err(Error::Input(format!(
-                "the bundle has no modality `{name}` (it has: {})",
-                self.modalities.join(", ")
-            ))),
-        }
-    }
-}
-
-fn is_pairs(data: &DataSection) -> bool {
-    data.text_field.is_some()
-}
-
-/// The pairs a bundle was aligned on: its own data, or those of the bundle it was tuned from.
-fn aligned_on(config: &RunConfig) -> Option<DataSection> {
-    if is_pairs(&config.data) {
-        return Some(config.data.clone());
-    }
-    let from = Bundle::open(&config.finetune.from).ok()?;
-    Some(from.config().ok()?.data).filter(is_pairs)
 }

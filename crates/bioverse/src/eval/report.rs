@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     answers::{self, Score, is_closed},
+    findings::Findings,
     metrics, retrieval,
     table::Table,
 };
@@ -31,6 +32,9 @@ pub struct Report {
     /// Answers to instruction rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<answers::Outcome>,
+    /// What the other suites found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Findings>,
 }
 
 impl Report {
@@ -61,6 +65,9 @@ impl Report {
             for (kind, score) in &answers.kinds {
                 score_entries(&mut flat, &format!("answers.{kind}"), *score);
             }
+        }
+        for findings in &self.findings {
+            flat.extend(findings.flat());
         }
         flat
     }
