@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`metrics`] | ranks, exact match, word F1 |
 //! | [`text`] | BLEU, ROUGE, METEOR in the variants that papers report |
-//! | [`classification`], [`neighbours`] | accuracy, F1; k nearest neighbours, silhouette |
+//! | [`classification`], [`ranking`] | accuracy, F1; AUROC, average precision |
+//! | [`neighbours`], [`logistic`] | k nearest neighbours, silhouette; logistic regression |
 //! | [`rows`] | eval rows with their ids and kinds |
 //! | [`retrieval`] | records ↔ texts over the whole eval side |
 //! | [`baseline`] | substrings → words by [`linear`] ridge regression over [`tfidf`] |
@@ -27,10 +28,12 @@ pub mod cross;
 pub mod describe;
 pub mod findings;
 pub mod linear;
+pub mod logistic;
 pub mod majority;
 pub mod metrics;
 pub mod neighbours;
 pub mod qa;
+pub mod ranking;
 pub mod report;
 pub mod retrieval;
 pub mod rows;
