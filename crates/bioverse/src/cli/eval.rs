@@ -27,6 +27,12 @@ pub struct Eval {
     modality: Option<String>,
     #[command(flatten)]
     rows: Rows,
+    /// `annotate`: what to ask, with `{}` where the record stands; without it the question that the bundle was tuned with.
+    #[arg(long, value_name = "TEXT")]
+    question: Option<String>,
+    /// `annotate`: rows `id`, `name`, `synonyms`, `is_a` of an ontology (cell_ontology.jsonl.gz), for scores by distance.
+    #[arg(long, value_name = "FILE")]
+    ontology: Option<PathBuf>,
     /// Use only the first rows of each suite.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -54,7 +60,7 @@ struct Rows {
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Field of the record; without it the one of the format (`sequence`, `smiles`, `cell`, `text`).
-    #[arg(long, value_name = "FIELD", requires = "data", requires = "text_field")]
+    #[arg(long, value_name = "FIELD", requires = "data")]
     input_field: Option<String>,
     /// Field of the text: the rows are pairs.
     #[arg(long, value_name = "FIELD", requires = "data")]
@@ -118,6 +124,8 @@ impl Eval {
             },
             data: self.rows.section(self.modality.clone()),
             modality: self.modality,
+            question: self.question,
+            ontology: self.ontology,
             limit: self.limit,
             generation: GenerationConfig {
                 max_new_tokens: self.max_new_tokens,

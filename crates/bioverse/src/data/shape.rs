@@ -1,5 +1,5 @@
-//! What a row says: instruction rows as they are, plain pairs as a question and its answer. Which rows are read, and from
-//! which file, is unknown here.
+//! What a row says: instruction rows as they are, plain pairs as a question and its answer; where there is a label and no
+//! text, the label is the answer. Which rows are read, and from which file, is unknown here.
 
 use bioverse_core::{Example, Message, Record, placeholder::escape};
 use bioverse_formats::Format;
@@ -32,16 +32,63 @@ pub(super) enum Shape<'a> {
     Instructions,
     Pairs {
         input: &'a str,
-        text: &'a str,
+        answer: Answer<'a>,
         modality: &'a str,
     },
+}
+
+/// Which field answers the question of a plain pair.
+#[derive(Clone, Copy)]
+pub(super) enum Answer<'a> {
+    /// `data.text_field`, which every row has to fill.
+    Text(&'a str),
+    /// `data.label_field` in its place; `facts.class` names a field within a field. Who labels cells leaves some out, so rows
+    /// without a label are none.
+    Label(&'a str),
+}
+
+impl<'a> Answer<'a> {
+    fn of(data: &'a DataSection) -> Option<Self> {
+        let text = data.text_field.as_deref().map(Self::Text);
+        text.or_else(|| data.label_field.as_deref().map(Self::Label))
+    }
+
+    /// What a row says; empty where a label is left out.
+    fn read(self, row: &Object) -> Result<String, String> {
+        match self {
+            Self::Text(name) => Ok(text(field(row, "data.text_field", name)?)),
+            Self::Label(name) => within(row, name)
+                .map(|label| text(label).trim().to_owned())
+                .ok_or_else(|| no_label(row, name)),
+        }
+    }
+}
+
+/// The value of a field, or of a field within a field.
+fn within<'r>(row: &'r Object, name: &str) -> Option<&'r Value> {
+    row.get(name).or_else(|| {
+        let (outer, inner) = name.split_once('.')?;
+        within(row.get(outer)?.as_object()?, inner)
+    })
+}
+
+fn no_label(row: &Object, name: &str) -> String {
+    let fields: Vec<&str> = row.keys().map(String::as_str).collect();
+    format!(
+        "there is no field `{name}` to read labels from; name another one with `--label-field` or `data.label_field` (there \
+         are: {})",
+        suggest::quoted(&fields)
+    )
 }
 
 impl<'a> Shape<'a> {
     pub fn of(data: &'a DataSection, format: Format, modalities: &[&'a str]) -> Result<Self> {
         let need = |problem: String| Err(Error::Input(problem));
-        let input = match (&data.input_field, &data.text_field, format.record_field()) {
-            (None, None, None) => return Ok(Self::Instructions),
+        let answer = Answer::of(data);
+        let input = match (&data.input_field, answer, format.record_field()) {
+            (None, None, None) | (None, Some(Answer::Label(_)), None) => {
+                return Ok(Self::Instructions);
+            }
             (None, None, Some(record)) => {
                 return need(format!(
                     "{} holds records (`{record}`) without a text to learn; name the field that has one as \
@@ -64,7 +111,6 @@ impl<'a> Shape<'a> {
                 ));
             }
         };
-        let text = data.text_field.as_deref().unwrap_or_default();
         let modality = match (&data.modality, modalities) {
             (Some(name), _) if modalities.contains(&name.as_str()) => name.as_str(),
             (None, &[only]) => only,
@@ -86,11 +132,25 @@ impl<'a> Shape<'a> {
                 )));
             }
         };
-        Ok(Self::Pairs {
-            input,
-            text,
-            modality,
-        })
+        match answer {
+            None => Ok(Self::Instructions),
+            Some(answer) => Ok(Self::Pairs {
+                input,
+                answer,
+                modality,
+            }),
+        }
+    }
+
+    /// Whether a row has no answer and need not have one.
+    fn is_unlabelled(&self, row: &Object) -> Result<bool, String> {
+        match self {
+            Self::Pairs {
+                answer: answer @ Answer::Label(_),
+                ..
+            } => Ok(answer.read(row)?.is_empty()),
+            _ => Ok(false),
+        }
     }
 
     /// The example of a row, where it belongs to the side asked for.
@@ -101,7 +161,7 @@ impl<'a> Shape<'a> {
         row: &mut Object,
         modalities: &[&str],
     ) -> Result<Option<Example>, String> {
-        if !on_side(data, split, row)? {
+        if !on_side(data, split, row)? || self.is_unlabelled(row)? {
             return Ok(None);
         }
         let example = self.example(data, row)?;
@@ -115,9 +175,9 @@ impl<'a> Shape<'a> {
             Self::Instructions => instruction(row)?,
             Self::Pairs {
                 input,
-                text,
+                answer,
                 modality,
-            } => pair(data, row, input, text, modality)?,
+            } => pair(data, row, input, *answer, modality)?,
         };
         if let Some(name) = &data.group_field {
             example.group = Some(text(field(row, "data.group_field", name)?));
@@ -181,10 +241,10 @@ fn pair(
     data: &DataSection,
     row: &mut Object,
     input: &str,
-    text_field: &str,
+    from: Answer<'_>,
     modality: &str,
 ) -> Result<Example, String> {
-    let answer = text(field(row, "data.text_field", text_field)?);
+    let answer = from.read(row)?;
     let record: Record = match field(row, "data.input_field", input)? {
         Value::Object(_) | Value::Array(_) => row
             .get_mut(input)
@@ -201,8 +261,9 @@ fn pair(
         ));
     }
     if answer.trim().is_empty() {
+        let (Answer::Text(name) | Answer::Label(name)) = from;
         return Err(format!(
-            "field `{text_field}` is empty; fill it or remove the row"
+            "field `{name}` is empty; fill it or remove the row"
         ));
     }
     let message = |role: &str, content: String| Message {

@@ -92,6 +92,10 @@ pub struct Request {
     pub modality: Option<String>,
     /// Rows in place of those the bundle was trained on; with `text_field` they are pairs, without they are instructions.
     pub data: Option<DataSection>,
+    /// What `annotate` asks, with `{}` where the record stands, in place of what the bundle was tuned with.
+    pub question: Option<String>,
+    /// The ontology that `annotate` measures distances in.
+    pub ontology: Option<PathBuf>,
     /// Only the first eval rows of each suite.
     pub limit: Option<usize>,
     /// How answers are decoded.

@@ -429,3 +429,32 @@ fn what_is_wrong_in_a_mixture_names_the_right_file() {
         "{error}"
     );
 }
+
+#[test]
+fn a_label_is_the_text_where_there_is_no_other() {
+    let rows = "smiles,kind\nCCO,alcohol\nCC,\nCC=O, aldehyde \n";
+    let labelled = |name: &str| {
+        section(|data| {
+            data.text_field = None;
+            data.split_field = None;
+            data.group_field = None;
+            data.label_field = Some(name.into());
+        })
+    };
+    let read = read_as("a.csv", rows, labelled("kind"), Split::Train).unwrap();
+    let answers: Vec<String> = read.iter().map(|row| row.example.answer()).collect();
+    assert_eq!(
+        answers,
+        ["alcohol", "aldehyde"],
+        "a row without a label is none"
+    );
+    let error = read_as("a.csv", rows, labelled("class"), Split::Train).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("no field `class`") && text.contains("`smiles`, `kind`"),
+        "{text}"
+    );
+    let nested = "{\"smiles\":\"CCO\",\"facts\":{\"class\":\"alcohol\"}}\n";
+    let read = read_as("a.jsonl", nested, labelled("facts.class"), Split::Train).unwrap();
+    assert_eq!(read[0].example.answer(), "alcohol");
+}
