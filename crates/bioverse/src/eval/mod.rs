@@ -11,6 +11,8 @@
 //! | [`baseline`] | substrings → words by [`linear`] ridge regression over [`tfidf`] |
 //! | [`answers`] | greedy answers, with [`swap`]ped records, beside the [`majority`] |
 //! | [`annotate`], [`describe`], [`qa`], [`cross`], [`audit`] | the other suites |
+//! | [`likelihood`] | how probable the LLM finds each of several answers |
+//! | [`worded`] | the same questions without soft tokens, for the frozen LLM |
 //! | [`bench`] | bundle, request and rows, as every suite gets them |
 //! | [`findings`] with [`bootstrap`] | what a suite found, with intervals and contests |
 //! | [`report`] | files and [`table`]s |
@@ -27,6 +29,7 @@ pub mod classification;
 pub mod cross;
 pub mod describe;
 pub mod findings;
+pub mod likelihood;
 pub mod linear;
 pub mod logistic;
 pub mod majority;
@@ -41,6 +44,7 @@ pub mod swap;
 pub mod table;
 pub mod text;
 pub mod tfidf;
+pub mod worded;
 
 use std::path::PathBuf;
 

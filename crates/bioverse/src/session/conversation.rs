@@ -3,7 +3,8 @@
 //! An LLM without a chat template gets a plain form: `User: …\nAssistant: …<eos>\n`, system turns as they are on a line
 //! of their own, bos in front when the tokenizer has one.
 
-use bioverse_core::{Example, Message, Piece, Prompt};
+use bioverse_core::placeholder::escape;
+use bioverse_core::{Example, Message, Piece, Prompt, Segment};
 use bioverse_nn::Tokenizer;
 use bioverse_nn::chat::ChatMessage;
 
@@ -21,24 +22,56 @@ pub fn prompt_of(
         let pieces = pieces(tokenizer, &example.messages)?;
         return Ok(Prompt::from_pieces(&pieces, &example.records, modalities)?);
     }
-    let asked = example
-        .messages
-        .iter()
-        .rposition(|message| message.role != "assistant");
-    let Some(asked) = asked else {
-        return Err(Error::Input(
-            "the conversation asks nothing; give it a user turn".into(),
-        ));
-    };
-    let kept = &example.messages[..=asked];
+    let kept = asked(example)?;
     let text = question(tokenizer, kept)?;
-    let pieces = [Piece { text, loss: false }];
-    // Records that only the dropped answers mention go with them: the longest beginning that fits.
+    fitting(&[Piece { text, loss: false }], example, modalities)
+}
+
+/// The prompt of a conversation whose last question gets `answer`, in place of what its row says. Only the answer with its
+/// end-of-turn token is a target, whatever the assistant said before.
+///
+/// # Errors
+/// A conversation without a question; a question without its record.
+pub fn prompt_with(
+    tokenizer: &Tokenizer,
+    example: &Example,
+    answer: &str,
+    modalities: &[&str],
+) -> Result<Prompt> {
+    let mut messages = asked(example)?.to_vec();
+    messages.push(Message {
+        role: "assistant".into(),
+        content: escape(answer),
+    });
+    let mut prompt = fitting(&pieces(tokenizer, &messages)?, example, modalities)?;
+    let mut targets = prompt
+        .segments
+        .iter_mut()
+        .filter_map(|segment| match segment {
+            Segment::Text { loss, .. } if *loss => Some(loss),
+            _ => None,
+        });
+    targets.next_back();
+    targets.for_each(|loss| *loss = false);
+    Ok(prompt)
+}
+
+/// The conversation up to its last question.
+fn asked(example: &Example) -> Result<&[Message]> {
+    let mut turns = example.messages.iter();
+    let last = turns.rposition(|message| message.role != "assistant");
+    let last = last
+        .ok_or_else(|| Error::Input("the conversation asks nothing; give it a user turn".into()))?;
+    Ok(&example.messages[..=last])
+}
+
+/// Records that only dropped answers mention go with them: the longest beginning that fits.
+fn fitting(pieces: &[Piece], example: &Example, modalities: &[&str]) -> Result<Prompt> {
     let count = example.records.len();
-    let fits = |n: usize| Prompt::from_pieces(&pieces, &example.records[..n], modalities).ok();
+    let fits = |n: usize| Prompt::from_pieces(pieces, &example.records[..n], modalities).ok();
     match (0..=count).rev().find_map(fits) {
         Some(prompt) => Ok(prompt),
-        None => Ok(Prompt::from_pieces(&pieces, &example.records, modalities)?),
+        None => Ok(Prompt::from_pieces(pieces, &example.records, modalities)?),
     }
 }
 
@@ -98,7 +131,6 @@ fn plain(tokenizer: &Tokenizer, messages: &[Message]) -> Vec<(String, bool)> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use bioverse_core::Segment;
 
     /// A tokenizer without a chat template.
     fn tokenizer() -> Tokenizer {
@@ -165,6 +197,19 @@ mod tests {
             !text.contains('['),
             "nothing is learnt from a question: {text}"
         );
+    }
+
+    #[test]
+    fn another_answer_is_the_only_target() {
+        let example = example(&TURNS, &["A", "C", "G", "T"]);
+        let prompt = prompt_with(&tokenizer(), &example, "A <dna> tag.", &["dna"]).unwrap();
+        let text = show(&prompt);
+        assert!(
+            text.contains("Assistant: One, like (\"C\")."),
+            "what was said before is no target: {text}"
+        );
+        let end = "User: And (\"G\")?\nAssistant:[ A <dna> tag.</s>]\n";
+        assert!(text.ends_with(end), "{text}");
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Session {
         let mut prompts = vec![];
         for (index, example) in examples.iter().enumerate() {
             let prompt = self.prompt(example)?;
-            let width = self.layout(std::slice::from_ref(&prompt))?.width();
+            let width = self.width(&prompt)?;
             prompts.push((width, index, prompt));
         }
         prompts.sort_by_key(|(width, index, _)| (*width, *index));
@@ -139,6 +139,18 @@ impl Session {
         let answer = texts.into_iter().next().unwrap_or_default();
         stream.finish(&answer, on_text);
         Ok(answer)
+    }
+
+    /// The same LLM as it was before any training here: without adapter and without projectors, so it is asked in words only.
+    pub fn base(&self) -> Result<Self> {
+        Ok(Self {
+            model: Bioverse::new(self.frozen_llm()?, vec![]),
+            bundle: self.bundle.clone(),
+            tokenizer: self.tokenizer.clone(),
+            encoders: BTreeMap::new(),
+            device: self.device.clone(),
+            cache: self.cache.clone(),
+        })
     }
 
     /// Vectors of records for retrieval, before the text metric, by the read-out that the modality was aligned with; `name(i)`
@@ -217,7 +229,8 @@ impl Session {
         self.bundle.text_metric(modality, &self.device)
     }
 
-    fn prompt(&self, example: &Example) -> Result<Prompt> {
+    /// A conversation up to where the assistant begins to speak.
+    pub(crate) fn prompt(&self, example: &Example) -> Result<Prompt> {
         let names: Vec<&str> = self.model.names().iter().map(String::as_str).collect();
         // A modality that is registered but not aligned deserves the name of the command, not "unknown".
         for (name, _) in &example.records {
@@ -226,17 +239,24 @@ impl Session {
         prompt_of(&self.tokenizer, example, &names, false)
     }
 
-    fn layout(&self, prompts: &[Prompt]) -> Result<Layout> {
+    /// The same conversation with `answer` as what the assistant says, which alone is to be predicted.
+    pub(crate) fn prompt_with(&self, example: &Example, answer: &str) -> Result<Prompt> {
+        let names: Vec<&str> = self.model.names().iter().map(String::as_str).collect();
+        conversation::prompt_with(&self.tokenizer, example, answer, &names)
+    }
+
+    /// How many tokens a prompt is, soft tokens included.
+    pub(crate) fn width(&self, prompt: &Prompt) -> Result<usize> {
+        let layout = self.layout(std::slice::from_ref(prompt), PadSide::Left)?;
+        Ok(layout.width())
+    }
+
+    /// Where every token of some prompts goes.
+    pub(crate) fn layout(&self, prompts: &[Prompt], side: PadSide) -> Result<Layout> {
         let tokenize = |texts: &[&str]| self.tokenizer.encode_run(texts).map_err(BoxError::from);
         let soft_len = |name: &str| self.soft_len(name);
         let pad = self.tokenizer.pad().unwrap_or(0);
-        Ok(Layout::of_runs(
-            prompts,
-            pad,
-            PadSide::Left,
-            tokenize,
-            soft_len,
-        )?)
+        Ok(Layout::of_runs(prompts, pad, side, tokenize, soft_len)?)
     }
 
     fn soft_len(&self, modality: &str) -> bioverse_core::Result<usize> {
@@ -294,7 +314,7 @@ impl Session {
         config: &GenerationConfig,
         on_token: &mut dyn FnMut(usize, u32),
     ) -> Result<Vec<String>> {
-        let layout = self.layout(prompts)?;
+        let layout = self.layout(prompts, PadSide::Left)?;
         let room = self.model.llm.config().max_position_embeddings;
         if layout.width() >= room {
             return Err(Error::Input(format!(
