@@ -60,7 +60,7 @@ pub mod testing;
 pub use error::{BoxError, Error, Result};
 pub use inject::inject;
 pub use layout::{Group, Layout, PadSide, Row, Slot};
-pub use modality::{Encoder, Hidden, Modality, pad_ids};
+pub use modality::{Encoder, Hidden, Modality, Parts, pad_ids};
 pub use projector::{Pooling, Preset, Projector, ProjectorConfig, SoftTokens};
 pub use prompt::{Example, Message, Piece, Prompt, Record, Segment};
 pub use registry::Registry;

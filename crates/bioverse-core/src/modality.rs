@@ -3,12 +3,16 @@
 //! Below [`Encoder::new`] a plugin author has full types; above it nobody needs them. This module knows neither
 //! how an encoder works nor where its records come from.
 
-use std::{path::PathBuf, sync::Arc};
+mod parts;
+
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use burn::{prelude::*, tensor::TensorData};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{BoxError, Error, Pooling, ProjectorConfig, Record, Result};
+
+pub use parts::Parts;
 
 /// A kind of biological record with its frozen encoder.
 ///
@@ -67,6 +71,19 @@ pub trait Modality: Sized + Send + Sync + 'static {
         ProjectorConfig::default()
     }
 
+    /// What each state of a record is the state of: a residue, an atom, a gene, `<cls>`; as many as there are states, none
+    /// empty. `None` = nothing is said, and states go by their numbers.
+    fn labels(&self, _tokens: &Self::Tokens) -> Option<Vec<String>> {
+        None
+    }
+
+    /// The record without what the tokens of `span` say: the mask token in their place where the encoder was trained with one,
+    /// else without them. `None` where the span holds a token that is not read from the record (`<cls>`), goes beyond it, or
+    /// would leave nothing; and always, for a modality that does not say.
+    fn occluded(&self, _tokens: &Self::Tokens, _span: Range<usize>) -> Option<Self::Tokens> {
+        None
+    }
+
     /// What a record is made of, as hashes ([`fingerprint`](crate::fingerprint)): substructures of a molecule, k-mers of a
     /// sequence. Records that share most of it are kept on one side of a split by `cluster`, and counted as near-duplicates
     /// across it. `None` = nothing is said, and only equal records are known to be alike. No encoder is needed for it.
@@ -104,10 +121,14 @@ pub struct Encoder {
     encode: EncodeFn,
     measure: MeasureFn,
     summary: SummaryFn,
+    parts: PartsFn,
+    occlude: OccludeFn,
 }
 
 type EncodeFn = Box<dyn Fn(&[Record]) -> Result<Hidden> + Send + Sync>;
 type MeasureFn = Box<dyn Fn(&Record) -> Result<Option<usize>> + Send + Sync>;
+type PartsFn = Box<dyn Fn(&Record) -> Result<Parts> + Send + Sync>;
+type OccludeFn = Box<dyn Fn(&Record, &[Range<usize>]) -> Result<Hidden> + Send + Sync>;
 type SummaryFn = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Encoder {
@@ -117,6 +138,7 @@ impl Encoder {
         let normalized = modality.normalized();
         let shared = Arc::new(modality);
         let (checker, summarised) = (Arc::clone(&shared), Arc::clone(&shared));
+        let (named, cut) = (Arc::clone(&shared), Arc::clone(&shared));
         Self {
             name: M::NAME.into(),
             d_hidden,
@@ -124,6 +146,8 @@ impl Encoder {
             normalized,
             summary: Box::new(move || summarised.summary()),
             measure: Box::new(move |record| Ok(M::token_count(&tokens_of(&*checker, 0, record)?))),
+            parts: Box::new(move |record| parts::of(&*named, record)),
+            occlude: Box::new(move |record, spans| parts::occlude(&*cut, record, spans)),
             encode: Box::new(move |records| {
                 let tokens = records
                     .iter()
@@ -160,6 +184,8 @@ impl Encoder {
             pooling: Pooling::Mean,
             normalized: false,
             summary: Box::new(|| None),
+            parts: Box::new(|_| Ok(Parts::default())),
+            occlude: Box::new(|_, _| Err(parts::indivisible())),
             measure: Box::new(move |record| {
                 checker(record).map_err(|source| refuse(&owner, 0, source))?;
                 Ok(None)
@@ -234,6 +260,25 @@ impl Encoder {
     /// [`Modality::token_count`].
     pub fn measure(&self, record: &Record) -> Result<Option<usize>> {
         (self.measure)(record)
+    }
+
+    /// What the states of a record are called, and which of its tokens can be taken out.
+    ///
+    /// # Errors
+    /// A record that the modality refuses.
+    pub fn parts(&self, record: &Record) -> Result<Parts> {
+        (self.parts)(record)
+    }
+
+    /// The record encoded without the tokens of each span, which [`Parts::removable`] says can be taken out.
+    ///
+    /// # Shapes
+    /// N spans → states `[N, T, d_hidden]`, mask `[N, T]`.
+    ///
+    /// # Errors
+    /// No spans; a span with a token that cannot be taken out; as [`encode`](Self::encode).
+    pub fn encode_occluded(&self, record: &Record, spans: &[Range<usize>]) -> Result<Hidden> {
+        (self.occlude)(record, spans)
     }
 
     fn broken(&self, problem: String) -> Error {

@@ -46,6 +46,7 @@ fn first_broken_rule<M: Modality>(config: &M::Config, inputs: &[Record]) -> Verd
     subject.batching(&singles)?;
     subject.padding(&singles)?;
     subject.determinism()?;
+    subject.parts(&singles)?;
     distinct(&singles)?;
     subject.refusal()
 }
@@ -210,6 +211,58 @@ impl Subject<'_> {
         } else {
             broken(rule, "two runs over the same records give different states")
         }
+    }
+
+    /// Every state has a label, and a token that is taken out leaves a record that the encoder reads, and reads otherwise.
+    fn parts(&self, singles: &[Encoded]) -> Verdict {
+        let rule = "labels and occlusion";
+        for (i, input) in self.inputs.iter().enumerate() {
+            let parts = self.encoder.parts(input).or_else(|e| broken(rule, e))?;
+            let Some(labels) = parts.labels else {
+                continue;
+            };
+            let hidden = self.encoder.encode(std::slice::from_ref(input));
+            let [_, states, _] = hidden.or_else(|e| broken(rule, e))?.states.dims();
+            if labels.len() != states || labels.iter().any(String::is_empty) {
+                let problem = format!("record {i} has {states} states and the labels {labels:?}");
+                return broken(rule, problem);
+            }
+            self.occlusion(i, &singles[i], &parts.removable)?;
+        }
+        Ok(())
+    }
+
+    fn occlusion(&self, i: usize, whole: &Encoded, removable: &[bool]) -> Verdict {
+        let rule = "labels and occlusion";
+        let found = (0..removable.len()).filter(|at| removable[*at]);
+        let spans: Vec<_> = found.map(|at| at..at + 1).collect();
+        let beyond = removable.len()..removable.len() + 1;
+        let record = &self.inputs[i];
+        if !spans.is_empty() && self.encoder.encode_occluded(record, &[beyond]).is_ok() {
+            return broken(rule, format!("record {i} is cut beyond its end"));
+        }
+        if spans.is_empty() {
+            return Ok(());
+        }
+        let hidden = self.encoder.encode_occluded(record, &spans);
+        let occluded = Encoded::rows(&hidden.or_else(|e| broken(rule, e))?);
+        if occluded.len() != spans.len() {
+            return broken(
+                rule,
+                format!("{} spans give {} rows", spans.len(), occluded.len()),
+            );
+        }
+        for (span, cut) in spans.iter().zip(&occluded) {
+            let same = cut.tokens == whole.tokens && cut.states == whole.states;
+            if cut.tokens == 0 || cut.states.iter().any(|state| !state.is_finite()) || same {
+                let problem = format!(
+                    "record {i} without its token {} is not another record",
+                    span.start
+                );
+                return broken(rule, problem);
+            }
+        }
+        Ok(())
     }
 
     /// JSON that no record is made of, behind a good record, must be refused by its index.

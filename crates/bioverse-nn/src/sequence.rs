@@ -3,6 +3,8 @@
 //!
 //! It does not know what the text means, nor how its states are pooled.
 
+mod parts;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -13,6 +13,7 @@ pub mod encode;
 pub mod encoders;
 pub mod error;
 pub mod eval;
+pub mod explain;
 pub mod files;
 pub mod finetune;
 pub mod hub;

@@ -10,7 +10,7 @@
 
 pub mod nucleotides;
 
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf};
 
 use bioverse_core::{BoxError, Hidden, Modality, pad_ids};
 use bioverse_nn::SequenceEncoder;
@@ -85,6 +85,14 @@ impl Modality for Dna {
 
     fn token_count(tokens: &Vec<u32>) -> Option<usize> {
         Some(tokens.len())
+    }
+
+    fn labels(&self, tokens: &Vec<u32>) -> Option<Vec<String>> {
+        Some(self.encoder.labels(tokens))
+    }
+
+    fn occluded(&self, tokens: &Vec<u32>, span: Range<usize>) -> Option<Vec<u32>> {
+        self.encoder.occluded(tokens, &span)
     }
 
     /// k-mers of eleven nucleotides, those of the opposite strand with them: a sequence and its reverse complement are alike.

@@ -12,7 +12,7 @@ pub mod fingerprint;
 pub mod scaffold;
 pub mod smiles;
 
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf};
 
 use bioverse_core::{BoxError, Hidden, Modality, pad_ids};
 use bioverse_nn::SequenceEncoder;
@@ -92,6 +92,14 @@ impl Modality for Molecule {
 
     fn token_count(tokens: &Vec<u32>) -> Option<usize> {
         Some(tokens.len())
+    }
+
+    fn labels(&self, tokens: &Vec<u32>) -> Option<Vec<String>> {
+        Some(self.encoder.labels(tokens))
+    }
+
+    fn occluded(&self, tokens: &Vec<u32>, span: Range<usize>) -> Option<Vec<u32>> {
+        self.encoder.occluded(tokens, &span)
     }
 
     /// Circular environments of radius 0 to 2 (ECFP4, Rogers & Hahn 2010).

@@ -14,8 +14,8 @@
 
 pub mod residues;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{ops::Range, path::PathBuf};
 
 use bioverse_core::{BoxError, Hidden, Modality, fingerprint, pad_ids};
 use bioverse_nn::SequenceEncoder;
@@ -88,6 +88,14 @@ impl Modality for Protein {
 
     fn token_count(tokens: &Vec<u32>) -> Option<usize> {
         Some(tokens.len())
+    }
+
+    fn labels(&self, tokens: &Vec<u32>) -> Option<Vec<String>> {
+        Some(self.encoder.labels(tokens))
+    }
+
+    fn occluded(&self, tokens: &Vec<u32>, span: Range<usize>) -> Option<Vec<u32>> {
+        self.encoder.occluded(tokens, &span)
     }
 
     /// k-mers of four residues. Of two sequences that are equal in a share p of their residues, about p⁴ of the k-mers are

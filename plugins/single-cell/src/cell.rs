@@ -21,7 +21,7 @@ const LARGEST_LOG: f32 = 50.0;
 /// A cell encoder.
 #[derive(Debug)]
 pub struct Cell {
-    model: Model,
+    pub(crate) model: Model,
     genes: GeneMatcher,
     values: Values,
     min_gene_match: f64,
@@ -32,7 +32,7 @@ pub struct Cell {
 }
 
 #[derive(Debug)]
-enum Model {
+pub(crate) enum Model {
     ScGpt(Box<ScGpt>),
     Geneformer(Box<Geneformer>),
 }

@@ -16,10 +16,11 @@ pub mod error;
 pub mod expression;
 mod geneformer;
 pub mod genes;
+mod parts;
 pub mod record;
 pub mod scgpt;
 
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf};
 
 use bioverse_core::{BoxError, Hidden, Modality, Pooling, ProjectorConfig, fingerprint};
 use burn::prelude::*;
@@ -115,6 +116,17 @@ impl Modality for Cell {
 
     fn token_count(tokens: &Tokens) -> Option<usize> {
         Some(tokens.input_ids.len())
+    }
+
+    /// Genes by the model's names.
+    fn labels(&self, tokens: &Tokens) -> Option<Vec<String>> {
+        Some(self.names(tokens))
+    }
+
+    /// The cell as if the genes had not been measured: what is binned or ranked is not binned or ranked again. For a Geneformer
+    /// this is its authors' deletion in silico.
+    fn occluded(&self, tokens: &Tokens, span: Range<usize>) -> Option<Tokens> {
+        self.without(tokens, span)
     }
 
     /// scGPT's cell embedding is the state of `<cls>`, Geneformer's the mean over genes.

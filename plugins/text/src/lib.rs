@@ -11,7 +11,7 @@
 
 pub mod sentence;
 
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf};
 
 use bioverse_core::{BoxError, Hidden, Modality, Pooling, fingerprint, pad_ids};
 use bioverse_nn::SequenceEncoder;
@@ -99,6 +99,14 @@ impl Modality for Text {
 
     fn token_count(tokens: &Vec<u32>) -> Option<usize> {
         Some(tokens.len())
+    }
+
+    fn labels(&self, tokens: &Vec<u32>) -> Option<Vec<String>> {
+        Some(self.encoder.labels(tokens))
+    }
+
+    fn occluded(&self, tokens: &Vec<u32>, span: Range<usize>) -> Option<Vec<u32>> {
+        self.encoder.occluded(tokens, &span)
     }
 
     fn pooling(&self) -> Pooling {

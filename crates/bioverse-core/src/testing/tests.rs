@@ -1,7 +1,10 @@
 //! The suite passes a good modality, and every rule fails on a modality that breaks it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use burn::tensor::TensorData;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -28,6 +31,9 @@ enum Fault {
     AcceptsAnything,
     BlamesTheWrongRecord,
     ConfigForgets,
+    TooFewLabels,
+    CutsNothing,
+    CutsBeyond,
 }
 
 #[derive(Default, Clone, Serialize, Deserialize)]
@@ -119,6 +125,23 @@ impl Modality for Letters {
     fn d_hidden(&self) -> usize {
         if self.0 == Fault::Width { 3 } else { 2 }
     }
+
+    fn labels(&self, tokens: &Vec<f32>) -> Option<Vec<String>> {
+        let extra = usize::from(self.0 == Fault::TooFewLabels);
+        let labels = tokens.iter().skip(extra);
+        Some(labels.map(|value| format!("{value}")).collect())
+    }
+
+    fn occluded(&self, tokens: &Vec<f32>, span: Range<usize>) -> Option<Vec<f32>> {
+        if span.end > tokens.len() {
+            return (self.0 == Fault::CutsBeyond).then(|| tokens.clone());
+        }
+        let mut left = tokens.clone();
+        if self.0 != Fault::CutsNothing {
+            left.drain(span);
+        }
+        (!left.is_empty()).then_some(left)
+    }
 }
 
 fn verdict(fault: Fault) -> Verdict {
@@ -167,6 +190,18 @@ fn every_rule_can_fail() {
         (
             Fault::Constant,
             "\"different records differ\": records 0 and 1",
+        ),
+        (
+            Fault::TooFewLabels,
+            "\"labels and occlusion\": record 0 has 2 states and the labels",
+        ),
+        (
+            Fault::CutsNothing,
+            "\"labels and occlusion\": record 0 without its token 0 is not another record",
+        ),
+        (
+            Fault::CutsBeyond,
+            "\"labels and occlusion\": record 0 is cut beyond its end",
         ),
         (
             Fault::AcceptsAnything,

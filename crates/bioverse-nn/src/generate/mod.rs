@@ -5,6 +5,8 @@
 
 mod sample;
 
+use std::ops::ControlFlow;
+
 use burn::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -125,6 +127,32 @@ pub fn generate(
     decode: &dyn Fn(&[u32]) -> String,
     on_token: &mut dyn FnMut(usize, u32),
 ) -> Result<Vec<Vec<u32>>> {
+    let mut always = |row, id| {
+        on_token(row, id);
+        ControlFlow::Continue(())
+    };
+    generate_while(
+        lm,
+        inputs_embeds,
+        attention_mask,
+        config,
+        decode,
+        &mut always,
+    )
+}
+
+/// As [`generate`], until `on_token` breaks: the rows are returned as far as they came then, the token it was told of included.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_while(
+    lm: &CausalLm,
+    inputs_embeds: Tensor<3>,
+    attention_mask: Tensor<2, Bool>,
+    config: &GenerationConfig,
+    decode: &dyn Fn(&[u32]) -> String,
+    on_token: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
+) -> Result<Vec<Vec<u32>>> {
     let sampler = Sampler::new(config)?;
     check_prompt(&inputs_embeds, &attention_mask)?;
     let [batch, _, _] = inputs_embeds.dims();
@@ -136,6 +164,7 @@ pub fn generate(
     }
     let (mut continuation, mut logits) =
         Continuation::start(lm, inputs_embeds, attention_mask, config.max_new_tokens);
+    let mut broken = false;
     for step in 1.. {
         let values = to_floats(logits)?;
         let width = values.len() / batch;
@@ -147,10 +176,10 @@ pub fn generate(
                 .choose(logits, &mut row.rng)
                 .ok_or_else(|| no_number(index, step))?;
             row.ids.push(id);
-            on_token(index, id);
+            broken |= on_token(index, id).is_break();
             row.done = config.eos_token_id.contains(&id) || stops(&row.ids, config, decode);
         }
-        if step == config.max_new_tokens || rows.iter().all(|row| row.done) {
+        if broken || step == config.max_new_tokens || rows.iter().all(|row| row.done) {
             break;
         }
         let next: Vec<u32> = rows.iter().map(RowState::last).collect();

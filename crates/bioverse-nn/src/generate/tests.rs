@@ -63,6 +63,22 @@ fn say(lm: &CausalLm, rows: &[&[i64]], config: &GenerationConfig) -> Vec<Vec<u32
     said
 }
 
+#[test]
+fn a_listener_may_end_it_and_gets_what_there_is() {
+    let lm = model();
+    let (embeds, mask) = prompt(&lm, &[&[3, 9, 27]]);
+    let whole = say(&lm, &[&[3, 9, 27]], &config(8)).remove(0);
+    let mut heard = 0;
+    let cut = generate_while(&lm, embeds, mask, &config(8), &letters, &mut |_, _| {
+        heard += 1;
+        match heard {
+            3 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    assert_eq!(cut.unwrap(), [whole[..3].to_vec()]);
+}
+
 const ROWS: [&[i64]; 3] = [&[3, 9, 27], &[5], &[7, 1, 8, 30, 11]];
 
 #[test]

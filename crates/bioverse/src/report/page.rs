@@ -20,9 +20,10 @@ use crate::Bundle;
 use crate::error::{Error, Result};
 
 /// Templates by name; the name's ending decides how values are escaped.
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
     ("page.html", include_str!("page.html")),
     ("drawings.html", include_str!("drawings.html")),
+    ("explain.html", include_str!("explain.html")),
     ("sweep.html", include_str!("sweep.html")),
     ("style.css", include_str!("style.css")),
 ];

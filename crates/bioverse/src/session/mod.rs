@@ -1,12 +1,14 @@
 //! A bundle opened for use: LLM with adapter, tokenizer, encoders, projectors. It trains nothing and writes nothing.
 
 mod conversation;
+mod reply;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use bioverse_core::{BoxError, Example, Layout, PadSide, Prompt, Record, Registry, Segment};
-use bioverse_nn::generate::{before_stop, generate};
+use bioverse_nn::generate::{before_stop, generate_while};
 use bioverse_nn::{CausalLm, GenerationConfig, Tokenizer};
 use burn::prelude::*;
 
@@ -21,6 +23,7 @@ use crate::model::Bioverse;
 use crate::telemetry::Progress;
 
 pub use conversation::prompt_of;
+pub use reply::{End, Reply};
 
 /// Everything needed to answer.
 pub struct Session {
@@ -101,9 +104,11 @@ impl Session {
         let mut progress = Progress::new("answer", examples.len());
         for (number, batch) in prompts.chunks(batch_size.max(1)).enumerate() {
             let batch_prompts: Vec<Prompt> = batch.iter().map(|(.., p)| p.clone()).collect();
-            let texts = self.go_on(&batch_prompts, encoded, &config, &mut |_, _| {})?;
-            for ((_, index, _), text) in batch.iter().zip(texts) {
-                answers[*index] = text;
+            let layout = self.layout(&batch_prompts, PadSide::Left)?;
+            let on_token = &mut |_, _| ControlFlow::Continue(());
+            let rows = self.go_on(&layout, encoded, &config, on_token)?;
+            for ((_, index, _), ids) in batch.iter().zip(rows) {
+                answers[*index] = self.text(&ids, &config).trim().into();
             }
             progress.set(number * batch_size.max(1) + batch.len(), "");
         }
@@ -118,27 +123,6 @@ impl Session {
             .map(|example| self.prompt(example))
             .collect::<Result<_>>()?;
         self.encode_all(prompts.iter())
-    }
-
-    /// As [`answer`](Self::answer) for one conversation, streaming text pieces.
-    pub fn answer_streaming(
-        &self,
-        example: &Example,
-        config: &GenerationConfig,
-        on_text: &mut dyn FnMut(&str),
-    ) -> Result<String> {
-        let config = self.with_eos(config);
-        let prompt = self.prompt(example)?;
-        let mut stream = Stream::default();
-        let encoded = self.encode_all([&prompt].into_iter())?;
-        let texts = self.go_on(&[prompt], &encoded, &config, &mut |_, id| {
-            stream.ids.push(id);
-            let text = self.text(&stream.ids, &config);
-            stream.send(&text, on_text);
-        })?;
-        let answer = texts.into_iter().next().unwrap_or_default();
-        stream.finish(&answer, on_text);
-        Ok(answer)
     }
 
     /// The same LLM as it was before any training here: without adapter and without projectors, so it is asked in words only.
@@ -288,7 +272,7 @@ impl Session {
     }
 
     /// Encodings of every record that the prompts hold, by modality.
-    fn encode_all<'a>(
+    pub(crate) fn encode_all<'a>(
         &self,
         prompts: impl Iterator<Item = &'a Prompt>,
     ) -> Result<BTreeMap<String, EncodedStore>> {
@@ -306,15 +290,14 @@ impl Session {
         stores.collect()
     }
 
-    /// Answers of one batch, trimmed.
+    /// New ids of one batch.
     fn go_on(
         &self,
-        prompts: &[Prompt],
+        layout: &Layout,
         encoded: &BTreeMap<String, EncodedStore>,
         config: &GenerationConfig,
-        on_token: &mut dyn FnMut(usize, u32),
-    ) -> Result<Vec<String>> {
-        let layout = self.layout(prompts, PadSide::Left)?;
+        on_token: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
+    ) -> Result<Vec<Vec<u32>>> {
         let room = self.model.llm.config().max_position_embeddings;
         if layout.width() >= room {
             return Err(Error::Input(format!(
@@ -322,12 +305,13 @@ impl Session {
                 layout.width()
             )));
         }
-        let embeds = self.model.inputs_embeds(&layout, encoded, &self.device)?;
+        let embeds = self.model.inputs_embeds(layout, encoded, &self.device)?;
         let mask = layout.attention_mask(&self.device);
         let decode = |ids: &[u32]| self.tokenizer.decode(ids).unwrap_or_default();
-        let rows = generate(&self.model.llm, embeds, mask, config, &decode, on_token)?;
-        let answers = rows.iter().map(|ids| self.text(ids, config).trim().into());
-        Ok(answers.collect())
+        let llm = &self.model.llm;
+        Ok(generate_while(
+            llm, embeds, mask, config, &decode, on_token,
+        )?)
     }
 
     /// New ids as text: special tokens dropped, cut off at a stop string.
@@ -352,49 +336,4 @@ pub fn eos_ids(tokenizer: &Tokenizer, llm: &CausalLm) -> Vec<u32> {
     ids.sort_unstable();
     ids.dedup();
     ids
-}
-
-/// Text sent piece by piece.
-#[derive(Default)]
-struct Stream {
-    ids: Vec<u32>,
-    sent: String,
-}
-
-impl Stream {
-    /// Sends what is new in `text`. An unfinished character waits for its other bytes, and trailing white space for what
-    /// follows it, since answers are trimmed.
-    fn send(&mut self, text: &str, on_text: &mut dyn FnMut(&str)) {
-        let text = text.trim_start();
-        if !text.ends_with(char::REPLACEMENT_CHARACTER) {
-            self.finish(text.trim_end(), on_text);
-        }
-    }
-
-    /// Sends the rest of the whole answer.
-    fn finish(&mut self, answer: &str, on_text: &mut dyn FnMut(&str)) {
-        if let Some(new) = answer.strip_prefix(self.sent.as_str())
-            && !new.is_empty()
-        {
-            on_text(new);
-            self.sent = answer.to_string();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stream_sends_whole_characters_and_adds_up_to_the_answer() {
-        let mut stream = Stream::default();
-        let mut pieces = vec![];
-        let mut on_text = |piece: &str| pieces.push(piece.to_string());
-        for text in [" ", " al", " al\u{fffd}", " alé ", " alé b"] {
-            stream.send(text, &mut on_text);
-        }
-        stream.finish("alé b.", &mut on_text);
-        assert_eq!(pieces, ["al", "é", " b", "."]);
-    }
 }

@@ -70,6 +70,11 @@ impl Geneformer {
         self.encoder.config().hidden_size
     }
 
+    /// Ids of `<cls>` and `<eos>`, where rows have them.
+    pub(crate) fn specials(&self) -> Option<(u32, u32)> {
+        self.dictionaries.cls_eos
+    }
+
     /// Most genes of a row.
     pub(crate) fn room(&self) -> usize {
         self.max_length - self.dictionaries.around()

@@ -46,6 +46,20 @@ impl Vocabulary {
         self.style
     }
 
+    /// The name of each row, as far as a gene has it; of several names the first in alphabetical order.
+    pub fn names<'a>(&'a self, rows: &[u32]) -> Vec<Option<&'a str>> {
+        let mut found: HashMap<u32, Option<&str>> = rows.iter().map(|row| (*row, None)).collect();
+        for (name, row) in &self.rows {
+            if let Some(best) = found.get_mut(row)
+                && best.is_none_or(|best| name.as_str() < best)
+            {
+                *best = Some(name);
+            }
+        }
+        let name = |row| found.get(row).copied().flatten();
+        rows.iter().map(name).collect()
+    }
+
     /// The row of a name as it is written, as an Ensembl id without its version, or in other case.
     pub fn find(&self, name: &str) -> Option<(u32, Found)> {
         let plain = unversioned(name);
