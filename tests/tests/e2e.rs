@@ -78,7 +78,14 @@ fn from_pairs_to_an_answer() {
     ])
     .ok()
     .stdout;
-    for expected in ["substrings", "chance", "swapped", "majority"] {
+    for expected in [
+        "substrings",
+        "morgan",
+        "chance",
+        "swapped",
+        "majority",
+        "win",
+    ] {
         assert!(shown.contains(expected), "{shown}");
     }
     assert!(
@@ -128,30 +135,35 @@ fn loss_falls(metrics: &Path) {
 fn numbers_follow_from_predictions(report: &Path, numbers: &Path) {
     let text = fs::read_to_string(numbers).expect("the numbers");
     let numbers: Value = serde_json::from_str(&text).expect("JSON");
+    let flat = numbers.as_object().expect("one object");
+    assert!(flat.values().all(Value::is_number), "{numbers}");
     let number = |name: &str| {
         numbers[name]
             .as_f64()
             .unwrap_or_else(|| panic!("no {name}"))
     };
 
-    let retrieval = json_lines(&report.join("retrieval.jsonl"));
+    let predictions = report.join("predictions");
+    let retrieval = json_lines(&predictions.join("retrieval.molecule.jsonl"));
     assert_eq!(retrieval.len() as f64, number("retrieval.molecule.n"));
-    for (field, name) in [
-        ("rank_text", "retrieval.molecule.model.record_to_text.mrr"),
-        ("rank_record", "retrieval.molecule.model.text_to_record.mrr"),
-        (
-            "baseline_rank_text",
-            "retrieval.molecule.baseline.record_to_text.mrr",
-        ),
+    for (method, rank, name) in [
+        ("model", "text", "record_to_text.mrr"),
+        ("model", "record", "text_to_record.mrr"),
+        ("model", "text_filtered", "record_to_text.filtered.mrr"),
+        ("substrings", "text", "record_to_text.mrr"),
+        ("morgan", "record", "text_to_record.mrr"),
+        ("encoder", "text", "record_to_text.mrr"),
+        ("base_llm", "record_filtered", "text_to_record.filtered.mrr"),
     ] {
         let ranks = retrieval
             .iter()
-            .map(|row| row[field].as_f64().expect("a rank"));
+            .map(|row| row["ranks"][method][rank].as_f64().expect("a rank"));
         let mrr = ranks.map(|rank| 1.0 / rank).sum::<f64>() / retrieval.len() as f64;
-        assert!((mrr - number(name)).abs() < 1e-9, "{name}: {mrr}");
+        let name = format!("retrieval.molecule.{method}.{name}");
+        assert!((mrr - number(&name)).abs() < 1e-9, "{name}: {mrr}");
     }
 
-    let answers = json_lines(&report.join("answers.jsonl"));
+    let answers = json_lines(&predictions.join("answers.jsonl"));
     let plain = |value: &Value| {
         let text = value.as_str().expect("a text").to_lowercase();
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -167,9 +179,10 @@ fn numbers_follow_from_predictions(report: &Path, numbers: &Path) {
         right.count() as f64 / answers.len() as f64
     };
     for (field, name) in [
-        ("prediction", "answers.accuracy"),
-        ("swapped_prediction", "answers.accuracy_swapped"),
-        ("majority", "answers.accuracy_majority"),
+        ("prediction", "answers.model.accuracy"),
+        ("swapped_prediction", "answers.swapped.accuracy"),
+        ("base_llm", "answers.base_llm.accuracy"),
+        ("majority", "answers.majority.accuracy"),
     ] {
         assert!((share(field) - number(name)).abs() < 1e-9, "{name}");
     }
@@ -178,6 +191,11 @@ fn numbers_follow_from_predictions(report: &Path, numbers: &Path) {
     }
     let metrics = fs::read_to_string(report.join("metrics.json")).expect("metrics.json");
     assert!(metrics.contains("split_sha256"));
+    let page = fs::read_to_string(report.join("report.html")).expect("report.html");
+    for part in ["R@k, molecule to text", "t-SNE", "against", "Definitions"] {
+        assert!(page.contains(part), "no {part} on the page");
+    }
+    assert!(!page.contains("http"), "the page refers to the network");
 }
 
 #[test]

@@ -27,8 +27,19 @@ pub fn descriptors(smiles: &str) -> Result<Vec<f32>, SmilesError> {
 /// The circular environments of radius 0 to 2 that occur in a molecule, as hashes: substructures around every atom (Rogers &
 /// Hahn 2010, doi 10.1021/ci100050t). They depend on the molecule alone, not on how it is written.
 pub fn substructures(smiles: &str) -> Result<Vec<u64>, SmilesError> {
+    Ok(environment_counts(smiles)?
+        .into_iter()
+        .map(|(hash, _)| hash)
+        .collect())
+}
+
+/// The same with how often each occurs, in order of the hashes.
+pub fn environment_counts(smiles: &str) -> Result<Vec<(u64, usize)>, SmilesError> {
     let molecule = smiles::molecule(smiles)?;
-    Ok(morgan_fp_counts(&molecule, RADIUS).into_keys().collect())
+    let counts = morgan_fp_counts(&molecule, RADIUS).into_iter();
+    let mut counts: Vec<(u64, usize)> = counts.map(|(hash, n)| (hash, n as usize)).collect();
+    counts.sort_unstable();
+    Ok(counts)
 }
 
 fn environments(molecule: &Molecule) -> Vec<usize> {

@@ -42,7 +42,7 @@ pub struct Eval {
     /// Answers at a time.
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch_size: usize,
-    /// Writes metrics.json, report.md and every prediction into this directory.
+    /// Writes metrics.json, report.md, report.html and predictions/*.jsonl into this directory.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Writes one flat object of names and numbers.
@@ -95,7 +95,7 @@ enum Suite {
     Cross,
     /// Shuffled, zeroed and mean records; what needs no LLM.
     Audit,
-    /// Retrieval and answers, where there are rows.
+    /// Every suite that the rows allow.
     All,
 }
 

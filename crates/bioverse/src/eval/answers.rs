@@ -1,112 +1,53 @@
-//! Are the answers right, and do they depend on the record? Greedy answers to instruction rows, the same with another
-//! row's record in its place, and the most frequent answer beside both.
+//! Are the answers right, and do they depend on the record? Greedy answers to instruction rows; the same with another row's
+//! record in its place; the frozen LLM with the record written out; and the most frequent answer beside them.
 
 use std::collections::BTreeMap;
 
 use bioverse_core::{Example, Record};
-use bioverse_nn::GenerationConfig;
-use serde::Serialize;
+use serde_json::json;
 
 use super::{
+    bench::Bench,
+    findings::{Findings, Method, Role, Sheet},
     majority::{Majority, question},
-    metrics::{exact_match, mean, token_f1},
+    metrics::{exact_match, token_f1},
     rows::{self, Row, text_of},
     swap::{self, Asked},
+    table::Table,
+    worded::worded,
 };
-use crate::{Session, error::Result};
+use crate::error::{Error, Result};
 
 /// Kinds whose answers have no single right wording: measured by common words only.
 const OPEN_KINDS: [&str; 1] = ["describe"];
 
-/// One eval row as it was answered; the metrics can be computed again from these.
-#[derive(Debug, Clone, Serialize)]
-pub struct Prediction {
-    /// Id of the row.
-    pub id: String,
-    /// What was asked.
-    pub kind: String,
-    /// The question.
-    pub question: String,
-    /// Its records.
-    pub records: Vec<(String, Record)>,
-    /// The right answer.
-    pub reference: String,
-    /// What the bundle said.
-    pub prediction: String,
-    /// The records it got instead.
-    pub swapped_records: Vec<(String, Record)>,
-    /// What it said then.
-    pub swapped_prediction: String,
-    /// The most frequent answer.
-    pub majority: String,
+/// The frozen LLM, in files.
+const BASE: &str = "base_llm";
+
+const LEGEND: &str = "\
+right: share of answers that are the reference. swapped: the same, after another row's record was put in its place. \
+base LLM: the frozen LLM with the record written out. majority: the most frequent training answer. changed: the answer is \
+another one after swapping. F1: words in common. Values in %.";
+
+/// What the methods said, row by row.
+struct Said {
+    own: Vec<String>,
+    swapped: Vec<String>,
+    base: Vec<String>,
+    majority: Vec<String>,
 }
 
-/// Means over rows.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Score {
-    /// Rows.
-    pub n: usize,
-    /// Share of answers equal to the reference up to case, white space and outer punctuation.
-    pub accuracy: f64,
-    /// The same with swapped records, still against the row's own reference.
-    pub accuracy_swapped: f64,
-    /// The same for the most frequent answer.
-    pub accuracy_majority: f64,
-    /// F1 of words.
-    pub f1: f64,
-    /// With swapped records.
-    pub f1_swapped: f64,
-    /// Of the most frequent answer.
-    pub f1_majority: f64,
-    /// Share of answers that are another one with swapped records.
-    pub changed: f64,
-}
-
-impl Score {
-    /// Over the rows given.
-    pub fn of(rows: &[&Prediction]) -> Self {
-        let over = |value: &dyn Fn(&Prediction) -> f64| mean(rows.iter().map(|row| value(row)));
-        let exact = |said: &dyn Fn(&Prediction) -> String| {
-            over(&|row| f64::from(u8::from(exact_match(&said(row), &row.reference))))
-        };
-        let f1 = |said: &dyn Fn(&Prediction) -> String| {
-            over(&|row| token_f1(&said(row), &row.reference))
-        };
-        let own = |row: &Prediction| row.prediction.clone();
-        let swapped = |row: &Prediction| row.swapped_prediction.clone();
-        let majority = |row: &Prediction| row.majority.clone();
-        Self {
-            n: rows.len(),
-            accuracy: exact(&own),
-            accuracy_swapped: exact(&swapped),
-            accuracy_majority: exact(&majority),
-            f1: f1(&own),
-            f1_swapped: f1(&swapped),
-            f1_majority: f1(&majority),
-            changed: over(&|row| {
-                f64::from(u8::from(!exact_match(
-                    &row.prediction,
-                    &row.swapped_prediction,
-                )))
-            }),
-        }
-    }
-}
-
-/// What the suite found.
-#[derive(Debug, Clone, Serialize)]
-pub struct Outcome {
-    /// sha256 of the eval rows.
-    pub split_sha256: String,
-    /// Rows the majority was counted on.
-    pub n_train: usize,
-    /// All rows with one right answer.
-    pub closed: Score,
-    /// Kind by kind.
-    pub kinds: BTreeMap<String, Score>,
-    /// Row by row.
-    #[serde(skip)]
-    pub predictions: Vec<Prediction>,
+/// Answers every eval row with its own records, with swapped ones, and by the frozen LLM.
+pub fn run(bench: &Bench<'_>) -> Result<Vec<Findings>> {
+    let Some(sides) = &bench.plan.instructions else {
+        return Err(Error::Input(
+            "the bundle was not tuned on instructions; name rows with `messages` and `records` with --data FILE".into(),
+        ));
+    };
+    let (eval, train) = (bench.eval_rows(sides)?, bench.train_rows(sides)?);
+    let swapped = swapped(&eval);
+    let said = ask(bench, &train, &eval, &swapped)?;
+    Ok(vec![findings(&eval, &train, &swapped, &said)])
 }
 
 /// Whether a kind of question has one right wording.
@@ -114,65 +55,192 @@ pub fn is_closed(kind: &str) -> bool {
     !OPEN_KINDS.contains(&kind)
 }
 
-/// Answers every eval row twice, once with its own records.
-pub fn run(
-    session: &Session,
-    train: &[Row],
-    eval: &[Row],
-    config: &GenerationConfig,
-    batch_size: usize,
-) -> Result<Outcome> {
+fn ask(bench: &Bench<'_>, train: &[Row], eval: &[Row], swapped: &[Example]) -> Result<Said> {
+    let (session, request) = (bench.session, bench.request);
     let own: Vec<Example> = eval.iter().map(|row| row.example.clone()).collect();
-    let swapped = swapped(eval);
     // A swapped-in record may stand where its own row drops it (behind the question), so both sides are looked at.
-    let both: Vec<Example> = own.iter().chain(&swapped).cloned().collect();
+    let both: Vec<Example> = own.iter().chain(swapped).cloned().collect();
     let encoded = session.encode_examples(&both)?;
-    let predictions = session.answer_encoded(&own, &encoded, config, batch_size)?;
-    let swapped_predictions = session.answer_encoded(&swapped, &encoded, config, batch_size)?;
+    let answer = |examples: &[Example]| {
+        session.answer_encoded(examples, &encoded, &request.generation, request.batch_size)
+    };
     let majority = Majority::fit(train);
-    let said = predictions.into_iter().zip(swapped_predictions);
-    let rows = eval.iter().zip(swapped).zip(said);
-    let predictions = rows
-        .map(
-            |((row, swapped), (prediction, swapped_prediction))| Prediction {
-                id: row.id.clone(),
-                kind: row.kind.clone(),
-                question: question(row),
-                records: row.example.records.clone(),
-                reference: row.example.answer(),
-                prediction,
-                swapped_records: swapped.records,
-                swapped_prediction,
-                majority: majority.answer(row).to_owned(),
-            },
-        )
-        .collect();
-    Ok(outcome(eval, train.len(), predictions))
+    let in_words: Vec<Example> = own.iter().map(worded).collect();
+    Ok(Said {
+        base: session
+            .base()?
+            .answer(&in_words, &request.generation, request.batch_size)?,
+        own: answer(&own)?,
+        swapped: answer(swapped)?,
+        majority: eval
+            .iter()
+            .map(|row| majority.answer(row).to_owned())
+            .collect(),
+    })
 }
 
-fn outcome(eval: &[Row], n_train: usize, predictions: Vec<Prediction>) -> Outcome {
-    let mut kinds: BTreeMap<String, Vec<&Prediction>> = BTreeMap::new();
-    for row in &predictions {
-        kinds.entry(row.kind.clone()).or_default().push(row);
+fn findings(eval: &[Row], train: &[Row], swapped: &[Example], said: &Said) -> Findings {
+    let content = |row: &Row| json!([row.example.messages, row.example.records]);
+    let split = rows::fingerprint(
+        eval.iter()
+            .map(|row| (row.id.as_str(), content(row).to_string())),
+    );
+    let mut findings = Findings::new("answers", None, eval.len(), split);
+    findings.train_rows = train.len();
+    let each = [
+        ("model", Role::Model, &said.own),
+        ("swapped", Role::Control, &said.swapped),
+        (BASE, Role::Baseline, &said.base),
+        ("majority", Role::Baseline, &said.majority),
+    ];
+    let methods = each.map(|(name, role, answers)| method(Method::new(name, role), eval, answers));
+    findings.methods = methods.into();
+    let changed = changed(&said.own, &said.swapped);
+    if let Some(swapped) = findings.methods.get_mut(1) {
+        *swapped = swapped.clone().mean("changed", changed.clone());
     }
-    let closed: Vec<&Prediction> = predictions
-        .iter()
-        .filter(|row| is_closed(&row.kind))
+    findings.headline = vec!["accuracy".into(), "f1".into()];
+    findings.sheets = vec![sheet(eval, &findings, &changed)];
+    findings.definitions = definitions();
+    findings.predictions = predictions(eval, swapped, said);
+    findings
+}
+
+/// Scores of one method: over all closed rows, and kind by kind.
+fn method(mut method: Method, eval: &[Row], said: &[String]) -> Method {
+    let pairs: Vec<(&Row, &String)> = eval.iter().zip(said).collect();
+    let closed = pairs.iter().filter(|(row, _)| is_closed(&row.kind));
+    let closed: Vec<_> = closed.copied().collect();
+    method = scored(method, "", &closed, true);
+    for (kind, at) in kinds(eval) {
+        let rows: Vec<_> = at.iter().map(|i| pairs[*i]).collect();
+        method = scored(method, &format!("{kind}."), &rows, is_closed(kind));
+    }
+    method
+}
+
+fn scored(method: Method, prefix: &str, rows: &[(&Row, &String)], closed: bool) -> Method {
+    let over = |score: &dyn Fn(&str, &str) -> f64| -> Vec<f64> {
+        let rows = rows.iter();
+        rows.map(|(row, said)| score(said, &row.example.answer()))
+            .collect()
+    };
+    let f1 = over(&|said, due| token_f1(said, due));
+    let method = method.mean(&format!("{prefix}f1"), f1);
+    if !closed {
+        return method;
+    }
+    let exact = over(&|said, due| f64::from(u8::from(exact_match(said, due))));
+    method.mean(&format!("{prefix}accuracy"), exact)
+}
+
+/// Rows by kind.
+fn kinds(eval: &[Row]) -> BTreeMap<&str, Vec<usize>> {
+    let mut kinds: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (i, row) in eval.iter().enumerate() {
+        kinds.entry(&row.kind).or_default().push(i);
+    }
+    kinds
+}
+
+fn changed(own: &[String], swapped: &[String]) -> Vec<f64> {
+    let pairs = own.iter().zip(swapped);
+    pairs
+        .map(|(own, swapped)| f64::from(u8::from(!exact_match(own, swapped))))
+        .collect()
+}
+
+fn sheet(eval: &[Row], findings: &Findings, changed: &[f64]) -> Sheet {
+    let mut table = Table::new(
+        1,
+        [
+            "question", "n", "right", "±", "swapped", "base LLM", "majority", "changed", "F1",
+        ],
+    );
+    let number = |method: &str, metric: &str| {
+        let found = findings.methods.iter().find(|one| one.name == method);
+        found.and_then(|one| one.numbers.get(metric).copied())
+    };
+    let mut row = |name: &str, prefix: &str, at: &[usize]| {
+        let share = |method: &str, metric: &str| {
+            let found = number(method, &format!("{prefix}{metric}"));
+            found.map_or(String::new(), |number| percent(number.value))
+        };
+        let ours = number("model", &format!("{prefix}accuracy"));
+        let half = ours
+            .and_then(|number| number.interval)
+            .map(|[low, high]| (high - low) / 2.0);
+        let others = at.iter().map(|i| changed[*i]).sum::<f64>() / at.len().max(1) as f64;
+        table.row(
+            name,
+            [
+                at.len().to_string(),
+                share("model", "accuracy"),
+                half.map_or(String::new(), percent),
+                share("swapped", "accuracy"),
+                share(BASE, "accuracy"),
+                share("majority", "accuracy"),
+                percent(others),
+                share("model", "f1"),
+            ],
+        );
+    };
+    for (kind, at) in kinds(eval) {
+        row(kind, &format!("{kind}."), &at);
+    }
+    let closed: Vec<usize> = (0..eval.len())
+        .filter(|i| is_closed(&eval[*i].kind))
         .collect();
-    let content = |row: &Row| serde_json::json!([row.example.messages, row.example.records]);
-    Outcome {
-        split_sha256: rows::fingerprint(
-            eval.iter()
-                .map(|row| (row.id.as_str(), content(row).to_string())),
-        ),
-        n_train,
-        closed: Score::of(&closed),
-        kinds: kinds
-            .iter()
-            .map(|(kind, rows)| (kind.clone(), Score::of(rows)))
-            .collect(),
-        predictions,
+    row("all exact", "", &closed);
+    Sheet {
+        title: format!("answers to {} held-out questions", eval.len()),
+        table,
+        legend: LEGEND.into(),
     }
+}
+
+fn definitions() -> BTreeMap<String, String> {
+    let each = [
+        (
+            "accuracy",
+            "share of answers equal to the reference up to case, white space and punctuation at both ends \
+             (bioverse eval::metrics::exact_match); over the kinds that have one right wording",
+        ),
+        (
+            "f1",
+            "F1 of the two bags of words, words being runs of letters and digits in lower case \
+             (bioverse eval::metrics::token_f1); without a kind in front, over the rows of accuracy",
+        ),
+        (
+            "changed",
+            "share of answers that are another one when the record is another row's",
+        ),
+        ("<kind>.<metric>", "the same over the rows of one kind"),
+    ];
+    let text = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
+    each.map(text).into()
+}
+
+fn predictions(eval: &[Row], swapped: &[Example], said: &Said) -> Vec<serde_json::Value> {
+    let one = |(i, row): (usize, &Row)| {
+        json!({
+            "id": row.id,
+            "kind": row.kind,
+            "question": question(row),
+            "records": row.example.records,
+            "reference": row.example.answer(),
+            "prediction": said.own[i],
+            "swapped_records": swapped[i].records,
+            "swapped_prediction": said.swapped[i],
+            "base_llm": said.base[i],
+            "majority": said.majority[i],
+        })
+    };
+    eval.iter().enumerate().map(one).collect()
+}
+
+fn percent(value: f64) -> String {
+    format!("{:.1}", 100.0 * value)
 }
 
 /// Every row with the records of its partner.
@@ -242,43 +310,47 @@ mod tests {
         }
     }
 
-    fn prediction(kind: &str, reference: &str, said: &str, swapped: &str) -> Prediction {
-        Prediction {
-            id: String::new(),
-            kind: kind.into(),
-            question: String::new(),
-            records: vec![],
-            reference: reference.into(),
-            prediction: said.into(),
-            swapped_records: vec![],
-            swapped_prediction: swapped.into(),
-            majority: "an acid".into(),
+    fn said(own: [&str; 2], swapped: [&str; 2]) -> Said {
+        Said {
+            own: own.map(str::to_owned).into(),
+            swapped: swapped.map(str::to_owned).into(),
+            base: vec![String::new(); 2],
+            majority: vec!["an acid".into(); 2],
         }
     }
 
     #[test]
     fn scores_by_hand() {
-        let rows = [
-            prediction("class", "An acid.", "an acid", "A base."),
-            prediction("class", "A base.", "An acid.", "An acid."),
-        ];
-        let got = Score::of(&rows.iter().collect::<Vec<_>>());
-        assert_eq!(
-            (got.accuracy, got.accuracy_swapped, got.accuracy_majority),
-            (0.5, 0.0, 0.5)
-        );
-        assert_eq!((got.n, got.changed, got.f1), (2, 0.5, 0.5));
+        let eval = [row("class", "C", "An acid."), row("class", "N", "A base.")];
+        let said = said(["an acid", "An acid."], ["A base.", "An acid."]);
+        let found = findings(&eval, &[], &swapped(&eval), &said);
+        let flat = found.flat();
+        for (name, expected) in [
+            ("model.accuracy", 0.5),
+            ("swapped.accuracy", 0.0),
+            ("majority.accuracy", 0.5),
+            ("base_llm.accuracy", 0.0),
+            ("swapped.changed", 0.5),
+            ("model.f1", 0.5),
+            ("model.class.accuracy", 0.5),
+            ("n", 2.0),
+        ] {
+            assert_eq!(flat[&format!("answers.{name}")], expected, "{name}");
+        }
+        assert_eq!(found.predictions[1]["reference"], "A base.");
     }
 
     #[test]
     fn open_kinds_stay_out_of_the_accuracy() {
-        let predictions = vec![
-            prediction("class", "An acid.", "An acid.", ""),
-            prediction("describe", "An acid with one ring.", "Something", ""),
+        let eval = [
+            row("class", "C", "An acid."),
+            row("describe", "N", "An acid with one ring."),
         ];
-        let got = outcome(&[], 0, predictions);
-        assert_eq!((got.closed.n, got.closed.accuracy), (1, 1.0));
-        assert_eq!(got.kinds.len(), 2);
+        let found = findings(&eval, &[], &swapped(&eval), &said(["An acid."; 2], [""; 2]));
+        let flat = found.flat();
+        assert_eq!(flat["answers.model.accuracy"], 1.0);
+        assert!(flat.contains_key("answers.model.describe.f1"));
+        assert!(!flat.contains_key("answers.model.describe.accuracy"));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::bootstrap::{self, Contest};
 use super::table::Table;
+use crate::error::Result;
+use crate::report::{chart::Plot, page};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,7 +40,8 @@ pub struct Method {
     pub name: String,
     /// What it is.
     pub role: Role,
-    /// Higher is better, one value per row of the suite, by metric; the number is their mean.
+    /// Higher is better, one value per row that the metric is about, by metric, in the order of the rows; the number is their
+    /// mean.
     #[serde(skip)]
     pub rows: BTreeMap<String, Vec<f64>>,
     /// Every number, by metric.
@@ -90,6 +93,20 @@ impl Method {
     }
 }
 
+impl Picture {
+    /// A line chart; nothing where the plot has no points. The plot's note becomes the caption.
+    pub fn chart(plot: Plot) -> Result<Option<Self>> {
+        let Some(chart) = plot.draw() else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            title: chart.title().to_owned(),
+            caption: chart.note().to_owned(),
+            svg: page::chart(&chart)?,
+        }))
+    }
+}
+
 /// A picture of the report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Picture {
@@ -97,7 +114,8 @@ pub struct Picture {
     pub title: String,
     /// What it shows, in a sentence.
     pub caption: String,
-    /// The whole `<svg>` element.
+    /// The whole `<svg>` element. It is not escaped again: names that come from data are escaped by whoever draws, as the
+    /// templates of [`report::page`](crate::report::page) do.
     pub svg: String,
 }
 
@@ -128,6 +146,8 @@ pub struct Findings {
     pub split_sha256: String,
     /// The bundle first.
     pub methods: Vec<Method>,
+    /// Metrics whose contests are shown first, and alone on a terminal; none = all.
+    pub headline: Vec<String>,
     /// Metric → its exact definition or the implementation whose values it has.
     pub definitions: BTreeMap<String, String>,
     /// Things the reader must know (rows left out, what was not measured and why).
@@ -158,6 +178,7 @@ impl Findings {
             train_rows: 0,
             split_sha256,
             methods: vec![],
+            headline: vec![],
             definitions: BTreeMap::new(),
             notes: vec![],
             sheets: vec![],
@@ -172,6 +193,11 @@ impl Findings {
             Some(modality) => format!("{}.{modality}", self.suite),
             None => self.suite.into(),
         }
+    }
+
+    /// Whether a metric is among those that are looked for first.
+    pub fn is_headline(&self, metric: &str) -> bool {
+        self.headline.is_empty() || self.headline.iter().any(|name| name == metric)
     }
 
     /// Every number by a dotted name: `annotate.cell.model.accuracy`.

@@ -5,10 +5,22 @@ use serde::Serialize;
 /// One-based rank of the item at `target` among `scores`, higher being better: one, plus what is strictly better, plus
 /// half of what ties with it. So a model that scores everything alike gets the rank of chance, not the first.
 pub fn rank_of(scores: &[f32], target: usize) -> f64 {
+    rank_among(scores, target, |_| true)
+}
+
+/// The same among the item itself and those others that are `wrong`: what is right too neither stands before it nor ties
+/// with it (the filtered ranks of Bordes et al. 2013, "Translating embeddings for modeling multi-relational data").
+pub fn rank_among(scores: &[f32], target: usize, wrong: impl Fn(usize) -> bool) -> f64 {
     let own = scores.get(target).copied().unwrap_or(f32::NEG_INFINITY);
-    let better = scores.iter().filter(|score| **score > own).count();
-    let tied = scores.iter().filter(|score| **score == own).count();
-    1.0 + better as f64 + tied.saturating_sub(1) as f64 / 2.0
+    let others = scores.iter().enumerate();
+    let others =
+        others.filter(|(other, score)| *other != target && **score >= own && wrong(*other));
+    let (mut better, mut tied) = (0usize, 0usize);
+    others.for_each(|(_, score)| match *score > own {
+        true => better += 1,
+        false => tied += 1,
+    });
+    1.0 + better as f64 + tied as f64 / 2.0
 }
 
 /// Rank as most papers count it: one, plus what is strictly better. Ties count for the model, so one that scores everything

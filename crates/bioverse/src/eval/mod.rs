@@ -8,7 +8,7 @@
 //! | [`neighbours`], [`logistic`] | k nearest neighbours, silhouette; logistic regression |
 //! | [`rows`] | eval rows with their ids and kinds |
 //! | [`retrieval`] | records ↔ texts over the whole eval side |
-//! | [`baseline`] | substrings → words by [`linear`] ridge regression over [`tfidf`] |
+//! | [`linear`], [`tfidf`] | ridge regression and vectors of terms, for baselines |
 //! | [`answers`] | greedy answers, with [`swap`]ped records, beside the [`majority`] |
 //! | [`annotate`], [`describe`], [`qa`], [`cross`], [`audit`] | the other suites |
 //! | [`likelihood`] | how probable the LLM finds each of several answers |
@@ -22,7 +22,6 @@
 pub mod annotate;
 pub mod answers;
 pub mod audit;
-pub mod baseline;
 pub mod bench;
 pub mod bootstrap;
 pub mod classification;
@@ -55,7 +54,7 @@ use tracing::info;
 
 pub use bench::{Bench, Plan, Sides};
 pub use findings::Findings;
-pub use report::Report;
+pub use report::{LeftOut, Report};
 
 use crate::{
     Bundle, Session,
@@ -83,6 +82,33 @@ pub enum Suite {
     Audit,
     /// Everything that the bundle's data allows.
     All,
+}
+
+/// What `all` stands for, in this order.
+const EACH: [Suite; 7] = [
+    Suite::Retrieval,
+    Suite::Annotate,
+    Suite::Describe,
+    Suite::Qa,
+    Suite::Answers,
+    Suite::Cross,
+    Suite::Audit,
+];
+
+impl Suite {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retrieval => "retrieval",
+            Self::Answers => "answers",
+            Self::Annotate => "annotate",
+            Self::Describe => "describe",
+            Self::Qa => "qa",
+            Self::Cross => "cross",
+            Self::Audit => "audit",
+            Self::All => "all",
+        }
+    }
 }
 
 /// One evaluation.
@@ -124,59 +150,38 @@ pub fn run(request: &Request, registry: &Registry, device: &Device) -> Result<Re
         plan: &plan,
         registry,
     };
-    report.findings = match request.suite {
-        Suite::Annotate => annotate::run(&bench)?,
-        Suite::Describe => describe::run(&bench)?,
-        Suite::Qa => qa::run(&bench)?,
-        Suite::Cross => cross::run(&bench)?,
-        Suite::Audit => audit::run(&bench)?,
-        Suite::Retrieval | Suite::Answers | Suite::All => vec![],
-    };
-    if !matches!(
-        request.suite,
-        Suite::Retrieval | Suite::Answers | Suite::All
-    ) {
+    if request.suite != Suite::All {
+        report.findings = run_one(request.suite, &bench)?;
         return Ok(report);
     }
-    if let Some(sides) = &plan.pairs {
-        for modality in plan.modalities(request, &sides.eval)? {
-            let outcome = run_retrieval(&bench, sides, &modality)?;
-            report.retrieval.insert(modality, outcome);
+    for suite in EACH {
+        match run_one(suite, &bench) {
+            Ok(findings) => report.findings.extend(findings),
+            // What the rows of the bundle do not allow is said, and the others go on.
+            Err(Error::Input(why)) => report.left_out.push(LeftOut {
+                suite: suite.name().into(),
+                why,
+            }),
+            Err(Error::Run(why)) if why.contains("is being built") => {}
+            Err(error) => return Err(error),
         }
     }
-    if let Some(sides) = &plan.instructions {
-        report.answers = Some(run_answers(&bench, sides)?);
+    match report.left_out.first() {
+        Some(first) if report.findings.is_empty() => Err(Error::Input(first.why.clone())),
+        _ => Ok(report),
     }
-    Ok(report)
 }
 
-fn run_retrieval(bench: &Bench<'_>, sides: &Sides, modality: &str) -> Result<retrieval::Outcome> {
-    let eval = bench.eval_pairs(sides, modality)?;
-    let train = bench.train_pairs(sides, modality)?;
-    if train.is_empty() {
-        return Err(Error::Input(format!(
-            "{} has no training side for the substring baseline; name the field that splits it with --split-field",
-            sides.eval.train.display()
-        )));
+fn run_one(suite: Suite, bench: &Bench<'_>) -> Result<Vec<Findings>> {
+    info!(suite = suite.name(), "eval");
+    match suite {
+        Suite::Retrieval => retrieval::run(bench),
+        Suite::Answers => answers::run(bench),
+        Suite::Annotate => annotate::run(bench),
+        Suite::Describe => describe::run(bench),
+        Suite::Qa => qa::run(bench),
+        Suite::Cross => cross::run(bench),
+        Suite::Audit => audit::run(bench),
+        Suite::All => Ok(vec![]),
     }
-    info!(
-        modality,
-        eval = eval.len(),
-        train = train.len(),
-        "retrieval"
-    );
-    retrieval::run(bench.session, modality, &train, &eval)
-}
-
-fn run_answers(bench: &Bench<'_>, sides: &Sides) -> Result<answers::Outcome> {
-    let (eval, train) = (bench.eval_rows(sides)?, bench.train_rows(sides)?);
-    info!(eval = eval.len(), train = train.len(), "answers");
-    let request = bench.request;
-    answers::run(
-        bench.session,
-        &train,
-        &eval,
-        &request.generation,
-        request.batch_size,
-    )
 }

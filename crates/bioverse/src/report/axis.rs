@@ -74,6 +74,26 @@ impl Axis {
         })
     }
 
+    /// Logarithmic from the smallest to the largest value, ticks at the powers of ten inside; `None` where a value is not
+    /// positive or there are not two.
+    pub fn powers(values: impl Iterator<Item = f64>, [from, to]: [f64; 2]) -> Option<Self> {
+        let values: Vec<f64> = values.collect();
+        let (low, high) = extent(values.iter().copied());
+        if values.iter().any(|value| *value <= 0.0) || values.iter().all(|value| *value == low) {
+            return None;
+        }
+        let (low, high) = (low.log10(), high.log10());
+        let ticks = multiples(low.ceil(), high, 1.0).into_iter();
+        Some(Self {
+            low,
+            high,
+            log: true,
+            from,
+            to,
+            ticks: ticks.map(|power| 10f64.powf(power)).collect(),
+        })
+    }
+
     /// Where a value stands, to a tenth of a unit.
     pub fn at(&self, value: f64) -> f64 {
         let value = if self.log { value.log10() } else { value };

@@ -19,12 +19,12 @@ const ROWS: usize = 60;
 /// A series of at most so many points shows each as a dot.
 const DOTS: usize = 24;
 
-/// Named values over steps.
+/// Named values along the horizontal axis.
 #[derive(Debug, Clone)]
 pub struct Series {
     /// For legend and table.
     pub name: String,
-    /// (step, value).
+    /// (where, value), from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -48,6 +48,28 @@ pub enum Scale {
     Share,
 }
 
+/// What stands along the horizontal axis.
+#[derive(Debug, Clone)]
+pub struct Across {
+    /// Its name.
+    pub name: String,
+    /// In powers of ten.
+    pub logarithmic: bool,
+    /// There is nothing between whole numbers: ticks stand at those only.
+    pub whole: bool,
+}
+
+impl Across {
+    /// The steps of a training.
+    pub fn steps() -> Self {
+        Self {
+            name: "step".into(),
+            logarithmic: false,
+            whole: true,
+        }
+    }
+}
+
 /// What is to be drawn.
 #[derive(Debug, Clone)]
 pub struct Plot {
@@ -57,6 +79,8 @@ pub struct Plot {
     pub title: String,
     /// One sentence on how to read it.
     pub note: String,
+    /// The horizontal axis.
+    pub across: Across,
     /// Lines.
     pub series: Vec<Series>,
     /// Reference values.
@@ -72,6 +96,7 @@ pub struct Chart {
     title: String,
     note: String,
     summary: String,
+    across: String,
     width: f64,
     height: f64,
     /// Left, right, top, bottom of the plot.
@@ -81,6 +106,18 @@ pub struct Chart {
     lines: Vec<Drawn>,
     levels: Vec<DrawnLevel>,
     table: Numbers,
+}
+
+impl Chart {
+    /// Heading.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// How to read it.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
 }
 
 /// A tick.
@@ -125,7 +162,7 @@ struct Numbers {
 
 #[derive(Debug, Clone, Serialize)]
 struct Row {
-    step: u64,
+    step: String,
     cells: Vec<Cell>,
 }
 
@@ -172,12 +209,19 @@ impl Plot {
             return None;
         }
         let steps = self.series.iter().flat_map(|s| &s.points).map(|(x, _)| *x);
-        let x = Axis::exact(steps, [LEFT, WIDTH - RIGHT], 5);
+        let place = [LEFT, WIDTH - RIGHT];
+        let x = match self.across.logarithmic {
+            true => Axis::powers(steps.clone(), place),
+            false => None,
+        };
+        let x = x.unwrap_or_else(|| Axis::exact(steps, place, 5));
         let y = self.vertical();
-        let x_ticks = x.ticks.iter().filter(|tick| tick.fract() == 0.0);
+        let whole = self.across.whole;
+        let x_ticks = x.ticks.iter();
+        let x_ticks = x_ticks.filter(|tick| !whole || tick.fract() == 0.0);
         let x_ticks = x_ticks.map(|tick| Tick {
             at: x.at(*tick),
-            label: number(*tick),
+            label: if whole { number(*tick) } else { x.label(*tick) },
         });
         let y_ticks = y.ticks.iter().map(|tick| Tick {
             at: y.at(*tick),
@@ -206,6 +250,7 @@ impl Plot {
                 })
                 .collect(),
             table: self.table(),
+            across: self.across.name,
             id: self.id,
             title: self.title,
             note: self.note,
@@ -245,8 +290,9 @@ impl Plot {
             x: x.at(*step),
             y: y.at(*value),
             title: format!(
-                "{}, step {}: {}",
+                "{}, {} {}: {}",
                 series.name,
+                self.across.name,
                 number(*step),
                 self.show(*value)
             ),
@@ -268,15 +314,20 @@ impl Plot {
 
     /// What somebody who cannot see the drawing is told.
     fn summary(&self) -> String {
+        let across = &self.across.name;
         let told = self.series.iter().filter_map(|series| {
             let ((from, first), (to, last)) = (series.points.first()?, series.points.last()?);
             let name = &series.name;
             Some(if series.points.len() == 1 {
-                format!("{name}: {} at step {}", self.show(*first), number(*from))
+                format!(
+                    "{name}: {} at {across} {}",
+                    self.show(*first),
+                    number(*from)
+                )
             } else {
                 let (first, last) = (self.show(*first), self.show(*last));
                 format!(
-                    "{name}: from {first} at step {} to {last} at step {}",
+                    "{name}: from {first} at {across} {} to {last} at {across} {}",
                     number(*from),
                     number(*to)
                 )
@@ -290,26 +341,26 @@ impl Plot {
     }
 
     fn table(&self) -> Numbers {
-        let mut steps: Vec<u64> = self
-            .series
-            .iter()
-            .flat_map(|s| &s.points)
-            .map(|(x, _)| *x as u64)
-            .collect();
-        steps.sort_unstable();
+        let points = self.series.iter().flat_map(|s| &s.points);
+        let mut steps: Vec<f64> = points.map(|(x, _)| *x).collect();
+        steps.sort_by(f64::total_cmp);
         steps.dedup();
         let kept = spread(steps.len(), ROWS);
         let left_out = steps.len() - kept.len();
-        let cell = |series: &Series, step: u64| {
-            let found = series.points.iter().find(|(x, _)| *x as u64 == step);
+        let cell = |series: &Series, step: f64| {
+            let found = series.points.iter().find(|(x, _)| *x == step);
             let value = found.map(|(_, value)| *value);
             match self.scale {
                 Scale::Share => Cell::percent(value),
                 _ => Cell::number(value),
             }
         };
+        let shown = |step: f64| match step.fract() == 0.0 {
+            true => format!("{step}"),
+            false => number(step),
+        };
         let row = |index: usize| Row {
-            step: steps[index],
+            step: shown(steps[index]),
             cells: self
                 .series
                 .iter()
@@ -372,6 +423,7 @@ mod tests {
             id: "loss".into(),
             title: "Loss".into(),
             note: String::new(),
+            across: Across::steps(),
             series: vec![Series {
                 name: "loss".into(),
                 points,
@@ -414,9 +466,27 @@ mod tests {
             (ROWS, 5000 - ROWS)
         );
         assert_eq!(
-            (chart.table.rows[0].step, chart.table.rows[ROWS - 1].step),
-            (0, 4999)
+            [&chart.table.rows[0].step, &chart.table.rows[ROWS - 1].step],
+            ["0", "4999"]
         );
+    }
+
+    #[test]
+    fn powers_of_ten_stand_evenly_apart() {
+        let mut plot = plot(vec![(1.0, 0.1), (10.0, 0.4), (100.0, 1.0)], Scale::Share);
+        plot.across = Across {
+            name: "k".into(),
+            logarithmic: true,
+            whole: true,
+        };
+        let chart = plot.draw().unwrap();
+        let ticks: Vec<(f64, &str)> = chart
+            .x_ticks
+            .iter()
+            .map(|tick| (tick.at, tick.label.as_str()))
+            .collect();
+        assert_eq!(ticks, [(58.0, "1"), (252.0, "10"), (446.0, "100")]);
+        assert_eq!(chart.lines[0].dots[1].title, "loss, k 10: 40.0 %");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which charts a training has, and what they are called. Names of measurements are known here, drawings are not.
 
-use super::chart::{Chart, Level, Plot, Scale, Series};
+use super::chart::{Across, Chart, Level, Plot, Scale, Series};
 use super::map::anchor;
 use super::metrics::Training;
 use super::retrieval::chance;
@@ -156,6 +156,7 @@ fn plot(training: &Training, wanted: &Wanted) -> Plot {
         id: format!("chart-{}-{}", anchor(&training.name), anchor(first)),
         title: wanted.title.into(),
         note: wanted.note.into(),
+        across: Across::steps(),
         series: series.collect(),
         levels: levels(training, first),
         scale: wanted.scale,
@@ -195,6 +196,7 @@ fn plain(training: &Training, key: &str) -> Plot {
         id: format!("chart-{}-{}", anchor(&training.name), anchor(key)),
         title: name.clone(),
         note: format!("`{key}` of metrics.jsonl."),
+        across: Across::steps(),
         series: vec![Series {
             name,
             points: if points.len() > 1 { points } else { vec![] },

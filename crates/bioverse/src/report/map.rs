@@ -11,7 +11,7 @@ use super::vectors::{Pairs, Vectors};
 const SIZE: f64 = 420.0;
 const MARGIN: f64 = 16.0;
 /// More pairs than this are a blot.
-const PAIRS: usize = 400;
+pub const PAIRS: usize = 400;
 
 /// The maps of one modality.
 #[derive(Debug, Clone, Serialize)]
@@ -26,7 +26,7 @@ pub struct Maps {
 
 /// One map.
 #[derive(Debug, Clone, Serialize)]
-struct Map {
+pub struct Map {
     id: String,
     title: String,
     summary: String,
@@ -49,6 +49,48 @@ struct NamedPair {
     name: String,
     before: Option<f64>,
     after: Option<f64>,
+}
+
+impl Map {
+    /// Heading.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// How to read its axes.
+    pub fn caption(&self) -> String {
+        self.axes.as_ref().map_or_else(
+            || "Neighbourhoods are kept; distances between groups mean little.".into(),
+            |[x, y]| format!("Across: {x}. Up: {y}."),
+        )
+    }
+}
+
+/// Maps of pairs of vectors as they are now, by principal components and, where there are enough, by t-SNE. Pairs with equal
+/// `text_numbers` have one text.
+pub fn of_pairs(
+    id: &str,
+    records: &[Vec<f32>],
+    texts: &[Vec<f32>],
+    text_numbers: &[i64],
+    names: &[String],
+) -> Vec<Map> {
+    let pairs = Pairs {
+        records: records.to_vec(),
+        texts: texts.to_vec(),
+    };
+    let all: Vec<usize> = (0..records.len()).collect();
+    let cloud = Cloud::of(&pairs, text_numbers, &all);
+    let plane = projection::principal(&cloud.vectors);
+    let near = projection::neighbours(&cloud.vectors, &plane);
+    let first = cloud.map(
+        format!("{id}-pca"),
+        "Principal components".into(),
+        &plane,
+        names,
+    );
+    let second = near.map(|near| cloud.map(format!("{id}-tsne"), "t-SNE".into(), &near, names));
+    std::iter::once(first).chain(second).collect()
 }
 
 /// Both moments, by principal components and by t-SNE.

@@ -1,6 +1,7 @@
 //! The page: everything that is known about a run as one value, and the template that writes it. Every value is escaped by
-//! the engine; nothing is marked as safe.
+//! the engine; no template marks anything as safe.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use minijinja::value::Serde;
@@ -8,10 +9,11 @@ use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig};
 use serde::Serialize;
 
 use super::axis::{duration, number, percent};
+use super::chart::Chart;
 use super::curves::{self, Curves};
 use super::evidence::{self, Audit, Fact};
 use super::kept::Kept;
-use super::map::{self, Maps};
+use super::map::{self, Map, Maps};
 use super::metrics::{self, Training};
 use super::provenance::{self, Config, Provenance};
 use super::retrieval::{self, Table};
@@ -20,11 +22,14 @@ use crate::Bundle;
 use crate::error::{Error, Result};
 
 /// Templates by name; the name's ending decides how values are escaped.
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 8] = [
     ("page.html", include_str!("page.html")),
     ("drawings.html", include_str!("drawings.html")),
     ("explain.html", include_str!("explain.html")),
     ("sweep.html", include_str!("sweep.html")),
+    ("eval.html", include_str!("eval.html")),
+    ("plot.html", include_str!("plot.html")),
+    ("points.html", include_str!("points.html")),
     ("style.css", include_str!("style.css")),
 ];
 
@@ -72,6 +77,16 @@ struct Missing {
 /// The page of `run`.
 pub fn render(run: &Path) -> Result<String> {
     fill("page.html", &Page::of(run)?)
+}
+
+/// The legend, the `<svg>` and the numbers of a chart, without heading and caption.
+pub fn chart(chart: &Chart) -> Result<String> {
+    fill("plot.html", &BTreeMap::from([("drawing", chart)]))
+}
+
+/// The `<svg>` of a map.
+pub fn points(map: &Map) -> Result<String> {
+    fill("points.html", &BTreeMap::from([("drawing", map)]))
 }
 
 /// A template of the report with `value`, escaped.

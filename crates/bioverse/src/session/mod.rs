@@ -173,6 +173,20 @@ impl Session {
         prompted.embed(&store, records, name, &self.device)
     }
 
+    /// What the frozen encoder says about records, one vector each: the mean of its states as the projector pools them.
+    ///
+    /// # Shapes
+    /// N records → `[N, d_hidden]`
+    pub fn encoder_vectors(
+        &self,
+        modality: &str,
+        records: &[Record],
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<Tensor<2>> {
+        let store = self.encode_named(modality, records, name)?;
+        Ok(store.get(records, &self.device)?.mean_dim(1).squeeze_dim(1))
+    }
+
     /// The LLM that stage 1 aligned to: that of the session, or without its adapter.
     fn frozen_llm(&self) -> Result<CausalLm> {
         match self.bundle.adapter_dir() {
