@@ -56,6 +56,7 @@ def edges_of(data):
             continue
         mol = Chem.MolFromSmiles(smiles)
         if mol and 5 <= mol.GetNumHeavyAtoms() <= MAX_ATOMS:
+            nodes[s]["canonical"] = Chem.MolToSmiles(mol)
             usable.append((s, t, licence))
     return nodes, all_binds, sorted(set(usable))
 
@@ -142,7 +143,7 @@ def binding_rows(data):
     rows.sort(key=lambda r: (r[2]["split"] == "test", r[0], r[1]))
     for t, s, row in rows:
         said = row["messages"][0]["content"]
-        both = {"molecule": nodes[s]["smiles"], "protein": nodes[t]["seq"]}
+        both = {"molecule": nodes[s]["canonical"], "protein": nodes[t]["seq"]}
         row["records"] = [[k, both[k]] for k in sorted(both, key=lambda k: said.index(f"<{k}>"))]
     return [row for *_, row in rows]
 

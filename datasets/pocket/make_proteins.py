@@ -65,8 +65,8 @@ def named_facts(text):
     facts["partners"] = [word for pattern, word in PARTNERS if re.search(pattern, text.lower())][:2]
     if not re.search(EC_NOT, name.lower()):
         facts["ec_class"] = next((EC_CLASS[c] for pattern, c in EC_NAME if re.search(pattern + r"( [\w-]{1,5})?(,.*| \[.*|/.*)?$", name.lower())), "")
-    if m := re.search(r"([A-Z0-9][\w/.:+ ()'-]*?)(?: (?:super)?family)", " ".join(re.findall(r"[Bb]elongs to the (.*)", text))):
-        facts["superfamily"] = re.sub(r" \(TC [^)]*\)|\(TC.*", "", m[1]).strip()
+    if m := re.search(r"[Bb]elongs to the ([^.;]+?) (?:super)?family", re.sub(r" \(TC [^)]*\)", "", text)):
+        facts["superfamily"] = m[1].strip()
     return facts
 
 
@@ -107,11 +107,11 @@ def size(n):
 def membrane(f, key):
     n = f["hydrophobic"]
     if f["signal"] and n == 1:
-        return pick(["a hydrophobic start like that of a signal peptide", "a greasy start, as signal peptides have"], key, "sig")
+        return pick(["a hydrophobic start like that of a signal peptide", "a greasy start as in signal peptides"], key, "sig")
     if not n:
         return pick(["no long hydrophobic stretch", "no stretch greasy enough to span a membrane"], key, "mem")
     what = f"{number(n)} hydrophobic stretch" + ("es" if n > 1 else "")
-    return what + pick([" long enough to span a membrane", " that could cross a membrane", ", as in membrane-spanning helices"] if n > 1 else [" long enough to span a membrane", " that could cross a membrane"], key, "mem")
+    return what + pick([" long enough to span a membrane", " that could cross a membrane", " like those of membrane-spanning helices"] if n > 1 else [" long enough to span a membrane", " that could cross a membrane"], key, "mem")
 
 
 def motif_phrases(f):
