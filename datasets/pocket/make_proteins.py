@@ -13,7 +13,7 @@ import collections
 import re
 from pathlib import Path
 
-from protein_tables import EC_CLASS, EC_DOES, EC_NAME, EC_NOT, EC_SUB, FAMILIES, MOTIFS, PARTNER, PARTNER_IS_MEMBER, PARTNERS, PLACES, PROCESSES, RICH
+from protein_tables import EC_CLASS, EC_DOES, EC_KIND, EC_NAME, EC_NOT, EC_SUB, FAMILIES, MOTIFS, PARTNER, PARTNER_IS_MEMBER, PARTNERS, PLACES, PROCESSES, RICH, apart
 from wording import a, capital, h, join, lines, number, pick, turn, write
 
 MAX_LENGTH, SHARED, TEST_SHARE, MAX_TEST_CLUSTER = 600, 0.3, 0.13, 25
@@ -76,7 +76,7 @@ def enzyme_facts(record):
     sub = ".".join(ec.split(".")[:2])
     # the reaction's accepted name is a name, not a sentence; the classes in front of it are told in our words
     name = parts[-1] if len(parts) > 1 and not re.search(r"acting on|other ", parts[-1]) else ""
-    return {"name": name, "family": name, "kind": "metabolic enzyme", "does": EC_SUB.get(sub, EC_DOES[ec[0]]), "places": [], "processes": [], "partners": [], "ec": ec, "ec_class": EC_CLASS[ec[0]]}
+    return {"name": name, "family": name, "kind": next((kind for start, kind in EC_KIND if (ec + ".").startswith(start)), "metabolic enzyme"), "does": EC_SUB.get(sub, EC_DOES[ec[0]]), "places": [], "processes": [], "partners": [], "ec": ec, "ec_class": EC_CLASS[ec[0]]}
 
 
 def clusters(seqs):
@@ -218,7 +218,7 @@ ASKED_MOTIFS = {"C2H2 zinc finger motifs": "C2H2 zinc finger motifs", "the recog
                 "EF-hand-like calcium loops": "EF-hand-like calcium loops"}
 
 
-def questions(proteins, side, families):
+def questions(proteins, side, families, asked):
     rows = collections.defaultdict(list)
     used = collections.Counter()
 
@@ -251,16 +251,15 @@ def questions(proteins, side, families):
                 said = f"It is {a(answer)}." if kind == "ec_class" else {"none": "None.", "one": "One.", "several": "Several."}[answer] if kind == "membrane" else \
                     "It works outside of the cell." if answer == "outside of the cell" else f"It is found in the {answer}."
                 add(p, kind, said)
-    kinds = collections.Counter(p["f"]["kind"] for p in mine if p["f"]["kind"])
     quota = 7 if side == "test" else 24
-    for kind, n in sorted(kinds.items()):
-        if n < (3 if side == "test" else 20):
-            continue
-        known = [p for p in mine if p["f"]["kind"]]
+    for kind in asked:
+        known = [p for p in mine if p["f"]["kind"] == kind or p["f"]["kind"] and apart(kind, p["f"]["kind"])]
         for p, yes in spread(known, lambda p: p["f"]["kind"] == kind, kind, quota, used):
             add(p, "is_kind", f"Yes, it is {a(kind)}." if yes else f"No, it is not {a(kind)}.", a(kind))
-    for place in ("nucleus", "mitochondrion", "plasma membrane", "outside of the cell"):
-        known = [p for p in mine if len(p["f"]["places"]) == 1 and (p["f"]["kind"] or p["f"]["places"][0] == place)]
+    far = {"nucleus": {"mitochondrion", "plasma membrane", "outside of the cell"}, "mitochondrion": {"nucleus", "plasma membrane", "outside of the cell"},
+           "plasma membrane": {"nucleus", "mitochondrion"}, "outside of the cell": {"nucleus", "mitochondrion"}}
+    for place in far:
+        known = [p for p in mine if len(p["f"]["places"]) == 1 and (p["f"]["places"][0] == place or p["f"]["kind"] and p["f"]["places"][0] in far[place])]
         for p, yes in spread(known, lambda p: p["f"]["places"] == [place], place, quota, used):
             out = place == "outside of the cell"
             add(p, "secreted" if out else "works_in", ("Yes, it is secreted." if yes else "No, it is not secreted.") if out else ("Yes, it works in the " if yes else "No, it does not work in the ") + place + ".", "" if out else place)
@@ -268,12 +267,11 @@ def questions(proteins, side, families):
         for p, yes in spread(mine, lambda p: name in p["f"]["motifs"], name, quota if side == "train" else 5, used):
             add(p, "has_motif", f"Yes, it contains {said}." if yes else f"No, it does not contain {said}.", said)
     balance = collections.Counter()
-    asked = [k for k, n in kinds.items() if n >= (3 if side == "test" else 20)]
     for p in sorted(mine, key=lambda p: h(p["id"], "which")):
         right = p["f"]["kind"]
         if right not in asked or used[p["id"]] > (2 if side == "train" else 4):
             continue
-        wrong = sorted((k for k in asked if k != right), key=lambda k: (-balance[k], h(p["id"], k)))[:2]
+        wrong = sorted((k for k in asked if apart(k, right)), key=lambda k: (-balance[k], h(p["id"], k)))[:2]
         if balance[right] > 3:
             continue
         balance[right] += 2
@@ -347,6 +345,7 @@ def main():
     divide(kept)
     sizes = collections.Counter(p["f"]["family"] for p in kept if p["split"] == "train" and p["f"]["family"])
     families = {f for f, n in sizes.items() if n >= 8}
+    kinds = sorted(k for k, n in collections.Counter(p["f"]["kind"] for p in kept if p["split"] == "train").items() if k and n >= 20)
     rows = []
     for p in kept:
         f = {k: v for k, v in p["f"].items() if v or k == "hydrophobic"}
@@ -354,7 +353,7 @@ def main():
         f.pop("does", None)
         rows.append({"id": p["id"]} | ({"gene": p["gene"]} if p["gene"] else {}) | {"seq": p["seq"], "text": p["text"], "facts": f, "group": p["group"], "split": p["split"]})
     write(args.out / "proteins.jsonl", rows)
-    asked = questions(kept, "train", families) + questions(kept, "test", families)
+    asked = questions(kept, "train", families, kinds) + questions(kept, "test", families, kinds)
     write(args.out / "protein_questions.jsonl.gz", asked)
     print(collections.Counter(p["split"] for p in kept), len({p["group"] for p in kept}), len(families), "families asked")
     for key, n in sorted(collections.Counter((r["kind"], r["split"]) for r in asked).items()):

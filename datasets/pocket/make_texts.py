@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 from make_proteins import named_facts, plural
+from protein_tables import apart
 from wording import a, capital, h, join, lines, pick, turn, write
 
 CELLS, GENES, TEST_SHARE = 1000, 800, 0.12
@@ -154,7 +155,7 @@ def question_rows(rows):
         elif r["kind"] == "gene":
             want = ("yes", "no", "maybe")[turns["gene", side] % 3]
             turns["gene", side] += 1
-            x = f["class"] if want == "yes" else pick([c for c in classes if c != f["class"]], key, "class") if want == "no" else pick(classes, key, "any")
+            x = f["class"] if want == "yes" else pick([c for c in classes if apart(c, f["class"])], key, "class") if want == "no" else pick(classes, key, "any")
             text = r["full"] if want != "maybe" else gene_words(r, family=False)
             add(r, "encodes", pick([f"Does {name} encode {a(x)}?", f"Is the product of {name} {a(x)}?"], key, "ask"),
                 f"Yes, {name} encodes {a(x)}." if want == "yes" else f"No, {name} encodes {a(f['class'])}." if want == "no" else pick(MAYBE, key), text)

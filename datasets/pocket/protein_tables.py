@@ -172,7 +172,40 @@ FAMILIES = [
     (r"transmembrane protein \d|tmem|transmembrane protein", "transmembrane protein of little-known role", "membrane protein", "sits in a membrane", ""),
 ]
 
-# Family names that need no article rule of their own; how the kinds are asked for in the plural or with an article is in make_proteins.py.
+# Kinds that a protein may be both of: none of the other is ever called wrong.
+BOTH = {
+    RECEPTOR: {GPCR, CHANNEL, KINASE, PHOSPHATASE, ADHESION, IMMUNE, CARRIER, TRAFFIC, "signalling adaptor", "matrix protein", SIGNAL},
+    ENZYME: {RESPIRE, "DNA maintenance protein", IMMUNE, RNA, "peroxisomal protein", CHAPERONE, PROTEASE, LIPID, "matrix protein", CARRIER, UBIQUITIN, "ubiquitin carrier"},
+    FACTOR: {CHROMATIN, "DNA maintenance protein", CYCLE, RNA, "signalling adaptor"},
+    CHROMATIN: {"DNA maintenance protein", CYCLE, RNA, UBIQUITIN, CHAPERONE, SKELETON, ENZYME},
+    CYCLE: {KINASE, UBIQUITIN, "DNA maintenance protein", SKELETON, DEGRADE},
+    RNA: {RIBOSOME, "DNA maintenance protein"},
+    GTPASE: {TRAFFIC, SKELETON, "G protein subunit", "signalling adaptor", CYCLE, RNA},
+    SIGNAL: {IMMUNE, "matrix protein", INHIBITOR, LIPID, ADHESION},
+    IMMUNE: {PROTEASE, INHIBITOR, UBIQUITIN, LIPID, ADHESION, KINASE, "membrane protein", "calcium-binding protein"},
+    PROTEASE: {DEGRADE, "peroxisomal protein", "cell death regulator", UBIQUITIN},
+    SKELETON: {JUNCTION, TRAFFIC, CHAPERONE, "calcium-binding protein", "signalling adaptor", "phosphatase regulator", "autophagy protein"},
+    ADHESION: {JUNCTION, "matrix protein", "calcium-binding protein", TRAFFIC},
+    CHAPERONE: {"calcium-binding protein", "metal-binding protein", UBIQUITIN, TRAFFIC},
+    LIPID: {TRAFFIC, "calcium-binding protein", CARRIER},
+    TRAFFIC: {"membrane protein", UBIQUITIN, "calcium-binding protein", "autophagy protein", CARRIER, "signalling adaptor", "peroxisomal protein", CHANNEL},
+    CHANNEL: {CARRIER, RESPIRE, "membrane protein"},
+    CARRIER: {RESPIRE, "membrane protein", "oxygen carrier"},
+    UBIQUITIN: {"ubiquitin carrier", "cell death regulator", "signalling adaptor", DEGRADE, "signal regulator"},
+    INHIBITOR: {"matrix protein"},
+    PHOSPHATASE: {"phosphatase regulator"},
+    KINASE: {"signalling adaptor", "signal regulator"},
+    GPCR: {"membrane protein"},
+    "signal regulator": {"G protein subunit", "signalling adaptor"},
+    "calcium-binding protein": {"metal-binding protein", "signal regulator", KINASE},
+    "membrane protein": {ADHESION, JUNCTION, RECEPTOR, RESPIRE, ENZYME, LIPID, UBIQUITIN, PROTEASE, KINASE},
+}
+
+
+def apart(one, other):
+    """Whether a protein of the one kind is surely none of the other."""
+    return one != other and other not in BOTH.get(one, ()) and one not in BOTH.get(other, ())
+
 
 PLACES = [  # pattern over the text, place
     (r"mitochondri", M), (r"\bsecreted\b|extracellular space|blood plasma|into the (blood|circulation)", S), (r"endoplasmic reticulum|\bER\b", E), (r"golgi", G),
@@ -232,6 +265,9 @@ EC_SUB = {
     "5.1": "turns one mirror form into the other", "5.2": "turns cis bonds into trans bonds", "5.3": "shifts oxidation within a molecule", "5.4": "moves a group within a molecule", "5.5": "opens or closes rings",
     "5.6": "changes the shape of large molecules", "6.1": "forms carbon-oxygen bonds", "6.2": "forms carbon-sulfur bonds", "6.3": "forms carbon-nitrogen bonds", "6.4": "forms carbon-carbon bonds", "6.5": "seals nucleic acids",
     "6.6": "forms bonds of nitrogen with metals", "7.1": "moves protons", "7.2": "moves metal ions", "7.3": "moves inorganic anions", "7.4": "moves amino acids or peptides", "7.5": "moves sugars", "7.6": "moves other compounds"}
+# Enzymes of CARE that are known by another kind than that of a metabolic enzyme: start of the EC number, with a dot at its end.
+EC_KIND = [("3.4.", PROTEASE), ("2.7.10.", KINASE), ("2.7.11.", KINASE), ("2.7.12.", KINASE), ("2.7.13.", KINASE), ("2.7.14.", KINASE), ("3.1.3.16.", PHOSPHATASE), ("3.1.3.48.", PHOSPHATASE), ("5.2.1.8.", CHAPERONE),
+           ("5.3.4.1.", CHAPERONE), ("7.", CARRIER), ("3.6.5.2.", GTPASE), ("2.3.2.23.", "ubiquitin carrier"), ("2.3.2.26.", UBIQUITIN), ("2.3.2.27.", UBIQUITIN), ("2.3.2.31.", UBIQUITIN)]
 EC_NAME = [  # end of a protein's name, class
     (r"(dehydrogenase|reductase|oxidase|oxygenase|peroxidase|superoxide dismutase|desaturase|cytochrome p450 \w+)", "1"),
     (r"(transferase|(?<!pseudo)kinase|transaminase|phosphorylase)", "2"),
