@@ -80,77 +80,91 @@ def type_rows(marks):
     return rows
 
 
-def questions(cells, marks):
-    rows, used = collections.defaultdict(list), collections.Counter()
+class Asked:
+    """The questions about the cells of one side: of every type the same number at most."""
 
-    def add(c, kind, answer, fill=""):
+    def __init__(self, cells, side):
+        self.train = side == "train"
+        self.rows, self.used = collections.defaultdict(list), collections.Counter()
+        self.by = {label: sorted((c for c in cells if c["split"] == side and c["label"] == label), key=lambda c: h(c["id"], "ask"))[:60 if self.train else 15] for label in TYPES}
+        self.all = [c for some in self.by.values() for c in some]
+
+    def add(self, c, kind, answer, fill=""):
         ask = pick(ASK[kind], c["id"], kind, fill).format(fill)
-        rows[c["id"]].append(turn(ask, answer, [["cell", c["record"]]], group=c["id"], split=c["split"], kind=kind))
-        used[c["id"]] += 1
+        self.rows[c["id"]].append(turn(ask, answer, [["cell", c["record"]]], group=c["id"], split=c["split"], kind=kind))
+        self.used[c["id"]] += 1
 
-    for side, cap in (("train", 60), ("test", 15)):
-        mine = [c for c in cells if c["split"] == side]
-        by = {label: sorted((c for c in mine if c["label"] == label), key=lambda c: h(c["id"], "ask"))[:cap] for label in TYPES}
-        for label, some in by.items():
-            name, _, lineage, _, task = TYPES[label]
-            for c in some:
-                add(c, "cell_type", f"It is {a(name)}.")
-                if h(c["id"], "describe") % 2:
-                    add(c, "describe", pick([f"It is {a(name)}, a {lineage} cell that {task}.", f"{capital(a(name))} of the {lineage} lineage; it {task}."], c["id"], "say"))
-                seen = [g for g in marks[label] if c["counts"].get(g)][:3]
-                if len(seen) >= 2:
-                    add(c, "markers", f"Markers: {join(seen)}." if h(c["id"]) % 2 else f"It expresses {join(seen)}.")
-            # as many yes as no for every type
-            order = sorted((c for other, them in by.items() if other != label for c in them), key=lambda c: (used[c["id"]], h(c["id"], label, "no")))
-            k = min(len(some), 40 if side == "train" else 10)
-            for c in some[:k]:
-                add(c, "is_type", f"Yes, it is {a(name)}.", a(name))
-            for c in order[:k]:
-                add(c, "is_type", f"No, it is {a(TYPES[c['label']][0])}.", a(name))
-        myeloid = [c for label in TYPES if TYPES[label][2] == "myeloid" for c in by[label]]
-        lymphoid = sorted((c for label in TYPES if TYPES[label][2] == "lymphoid" for c in by[label]), key=lambda c: h(c["id"], "lineage"))[:len(myeloid)]
-        for c in myeloid + lymphoid:
-            add(c, "lineage", f"It is {TYPES[c['label']][2]}.")
-        asked = [c for some in by.values() for c in some]
-        for gene in sorted({g for m in marks.values() for g in m[:6]}):
-            yes = sorted((c for c in asked if gene in c["record"]["genes"]), key=lambda c: (used[c["id"]], h(c["id"], gene)))
-            no = sorted((c for c in asked if gene not in c["counts"]), key=lambda c: (used[c["id"]], h(c["id"], gene)))
-            k = min(len(yes), len(no), 6 if side == "train" else 2)
+    def least(self, cells, *seed):
+        """The least asked first."""
+        return sorted(cells, key=lambda c: (self.used[c["id"]], h(c["id"], *seed)))
+
+    def types(self, label, marks):
+        name, _, lineage, _, task = TYPES[label]
+        for c in self.by[label]:
+            self.add(c, "cell_type", f"It is {a(name)}.")
+            if h(c["id"], "describe") % 2:
+                self.add(c, "describe", pick([f"It is {a(name)}, a {lineage} cell that {task}.", f"{capital(a(name))} of the {lineage} lineage; it {task}."], c["id"], "say"))
+            seen = [g for g in marks[label] if c["counts"].get(g)][:3]
+            if len(seen) >= 2:
+                self.add(c, "markers", f"Markers: {join(seen)}." if h(c["id"]) % 2 else f"It expresses {join(seen)}.")
+        # as many yes as no for every type
+        others = self.least((c for other, them in self.by.items() if other != label for c in them), label, "no")
+        k = min(len(self.by[label]), 40 if self.train else 10)
+        for c in self.by[label][:k]:
+            self.add(c, "is_type", f"Yes, it is {a(name)}.", a(name))
+        for c in others[:k]:
+            self.add(c, "is_type", f"No, it is {a(TYPES[c['label']][0])}.", a(name))
+
+    def lineages(self):
+        of = lambda lineage: [c for label in TYPES if TYPES[label][2] == lineage for c in self.by[label]]
+        myeloid = of("myeloid")
+        for c in myeloid + sorted(of("lymphoid"), key=lambda c: h(c["id"], "lineage"))[:len(myeloid)]:
+            self.add(c, "lineage", f"It is {TYPES[c['label']][2]}.")
+
+    def expressed(self, genes):
+        for gene in genes:
+            yes = self.least((c for c in self.all if gene in c["record"]["genes"]), gene)
+            no = self.least((c for c in self.all if gene not in c["counts"]), gene)
+            k = min(len(yes), len(no), 6 if self.train else 2)
             for c in yes[:k]:
-                add(c, "expresses", f"Yes, it expresses {gene}.", gene)
+                self.add(c, "expresses", f"Yes, it expresses {gene}.", gene)
             for c in no[:k]:
-                add(c, "expresses", f"No, {gene} has no counts here.", gene)
-        for c in asked:
-            genes = c["record"]["genes"]
-            pool = [g for g in genes if not g.startswith(("RP", "MT-")) and g != "MALAT1"]
+                self.add(c, "expresses", f"No, {gene} has no counts here.", gene)
+
+    def highest(self):
+        for c in self.all:
+            pool = [g for g in c["record"]["genes"] if not g.startswith(("RP", "MT-")) and g != "MALAT1"]
             if h(c["id"], "highest") % 3 == 0 and len(pool) > 20:
                 top = pool[h(c["id"], "top") % 3]
                 low = sorted((g for g in pool if c["counts"][g] * 2 <= c["counts"][top]), key=lambda g: h(c["id"], g))[:2]
                 if len(low) == 2:
-                    add(c, "highest", f"{top}.", join(sorted([top] + low, key=lambda g: h(c["id"], g, "shuffle")), "or"))
-    return [row for c in cells for row in rows[c["id"]]]
+                    self.add(c, "highest", f"{top}.", join(sorted([top] + low, key=lambda g: h(c["id"], g, "shuffle")), "or"))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds cells/ and vocab/")
-    parser.add_argument("--out", type=Path, default=Path("."))
-    args = parser.parse_args()
-    source = anndata.read_h5ad(args.data / "cells" / "pbmc3k.h5ad")
-    known = json.loads((args.data / "vocab" / "scgpt" / "default_gene_vocab.json").read_text())
-    counts, labels, genes = source.X.tocsr(), source.obs["cell_type"].astype(str).to_numpy(), np.array(source.var_names)
-    ids = list(source.obs_names)
+def questions(cells, marks):
+    rows = collections.defaultdict(list)
+    for side in ("train", "test"):
+        asked = Asked(cells, side)
+        for label in TYPES:
+            asked.types(label, marks)
+        asked.lineages()
+        asked.expressed(sorted({g for m in marks.values() for g in m[:6]}))
+        asked.highest()
+        rows |= asked.rows
+    return [row for c in cells if c["id"] in rows for row in rows[c["id"]]]
+
+
+def held_out(ids, labels):
+    """A fifth of every type, by the hash of the cell."""
     test = np.zeros(len(ids), bool)
     for label in TYPES:
         mine = sorted(np.flatnonzero(labels == label), key=lambda i: h(ids[i], "split"))
         test[mine[:round(TEST_SHARE * len(mine))]] = True
-    total = np.asarray(counts.sum(1)).ravel()
-    logs = sp.diags(1e4 / total) @ counts
-    logs = logs.tocsr()
-    logs.data = np.log1p(logs.data)
-    marks, score = markers(logs, labels, genes, ~test)
-    # genes: the best markers first, then the most variable, then those most cells express; all of them names of the public scGPT vocabulary
-    train = logs[~test]
+    return test
+
+
+def choose(genes, known, train, score, marks):
+    """Columns: the best markers first, then the genes most cells express, then the most variable; all of them names of the public scGPT vocabulary."""
     mean = np.asarray(train.mean(0)).ravel()
     variance = np.asarray(train.multiply(train).mean(0)).ravel() - mean ** 2
     share = np.asarray((train > 0).mean(0)).ravel()
@@ -163,33 +177,52 @@ def main():
                 break
             if usable[i] and i not in chosen:
                 chosen.append(int(i))
-    for label in marks:
-        marks[label] = [g for g in marks[label] if g in known]
     wanted = {g for m in marks.values() for g in m}
-    chosen = sorted(set(chosen) | {int(i) for i in np.flatnonzero(np.isin(genes, list(wanted)))})
-    small = counts[:, chosen].astype(np.uint16)
-    small.sort_indices()
-    names = genes[chosen]
-    cells = []
-    for i, key in enumerate(ids):
-        row = small.getrow(i)
-        order = np.lexsort((row.indices, -row.data.astype(int)))
-        values = {str(names[row.indices[j]]): int(row.data[j]) for j in order}
-        seen = [g for g in marks[labels[i]] if values.get(g)][:4]
-        high = [g for g in values if not g.startswith(("RP", "MT-")) and g not in seen][:3]
-        top = dict(list(values.items())[:TOP])
-        cells.append({"id": key, "label": labels[i], "split": "test" if test[i] else "train", "counts": values, "text": cell_text(key, labels[i], seen, high), "record": {"genes": list(top), "values": list(top.values())}})
-    obs = pd.DataFrame({"cell_type": pd.Categorical(labels, categories=list(TYPES)), "name": pd.Categorical([TYPES[x][0] for x in labels]), "lineage": pd.Categorical([TYPES[x][2] for x in labels]),
-                        "ontology": pd.Categorical([TYPES[x][1] for x in labels]), "split": pd.Categorical([c["split"] for c in cells]), "group": ids, "text": [c["text"] for c in cells]}, index=ids)
-    out = anndata.AnnData(X=small, obs=obs, var=pd.DataFrame(index=names))
+    return sorted(set(chosen) | {int(i) for i in np.flatnonzero(np.isin(genes, list(wanted)))})
+
+
+def cell_of(key, label, test, row, names, marks):
+    order = np.lexsort((row.indices, -row.data.astype(int)))
+    values = {str(names[row.indices[j]]): int(row.data[j]) for j in order}
+    seen = [g for g in marks[label] if values.get(g)][:4]
+    high = [g for g in values if not g.startswith(("RP", "MT-")) and g not in seen][:3]
+    top = dict(list(values.items())[:TOP])
+    return {"id": key, "label": label, "split": "test" if test else "train", "counts": values, "text": cell_text(key, label, seen, high), "record": {"genes": list(top), "values": list(top.values())}}
+
+
+def write_h5ad(path, counts, names, cells):
+    column = lambda n: pd.Categorical([TYPES[c["label"]][n] for c in cells])
+    ids = [c["id"] for c in cells]
+    obs = pd.DataFrame({"cell_type": pd.Categorical([c["label"] for c in cells], categories=list(TYPES)), "name": column(0), "lineage": column(2), "ontology": column(1),
+                        "split": pd.Categorical([c["split"] for c in cells]), "group": ids, "text": [c["text"] for c in cells]}, index=ids)
+    out = anndata.AnnData(X=counts, obs=obs, var=pd.DataFrame(index=names))
     out.uns["source"] = "10x Genomics PBMC 3k, CC BY 4.0; cut to fewer genes, sentences added"
-    path = args.out / "cells.h5ad"
     out.write_h5ad(path, compression="gzip", compression_opts=9)
-    print(f"cells.h5ad: {out.n_obs} cells, {out.n_vars} genes, {small.nnz} entries, {path.stat().st_size:,} bytes")
+    print(f"{path.name}: {out.n_obs} cells, {out.n_vars} genes, {counts.nnz} entries, {path.stat().st_size:,} bytes")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds cells/ and vocab/")
+    parser.add_argument("--out", type=Path, default=Path("."))
+    args = parser.parse_args()
+    source = anndata.read_h5ad(args.data / "cells" / "pbmc3k.h5ad")
+    known = json.loads((args.data / "vocab" / "scgpt" / "default_gene_vocab.json").read_text())
+    counts, labels, genes = source.X.tocsr(), source.obs["cell_type"].astype(str).to_numpy(), np.array(source.var_names)
+    ids = list(source.obs_names)
+    test = held_out(ids, labels)
+    logs = (sp.diags(1e4 / np.asarray(counts.sum(1)).ravel()) @ counts).tocsr()
+    logs.data = np.log1p(logs.data)
+    marks, score = markers(logs, labels, genes, ~test)
+    marks = {label: [g for g in m if g in known] for label, m in marks.items()}
+    chosen = choose(genes, known, logs[~test], score, marks)
+    small, names = counts[:, chosen].astype(np.uint16), genes[chosen]
+    small.sort_indices()
+    cells = [cell_of(key, labels[i], test[i], small.getrow(i), names, marks) for i, key in enumerate(ids)]
+    write_h5ad(args.out / "cells.h5ad", small, names, cells)
     write(args.out / "cell_types.jsonl", type_rows(marks))
     rows = questions(cells, marks)
     write(args.out / "cell_questions.jsonl.gz", rows)
-    print(json.dumps(marks))
     for key, n in sorted(collections.Counter((r["kind"], r["split"]) for r in rows).items()):
         print(key, n)
 

@@ -6,15 +6,16 @@ Facts are read by rule (protein_tables.py) from names and annotations of STRING 
 a hash of the id, so two runs give the same bytes.
 
 Usage: python make_proteins.py --data <folder with proteins/ and kg/> --out .
-Needs the standard library; protein_tables.py and wording.py lie next to it.
+Needs the standard library; protein_tables.py, protein_questions.py and wording.py lie next to it.
 """
 import argparse
 import collections
 import re
 from pathlib import Path
 
-from protein_tables import EC_CLASS, EC_DOES, EC_KIND, EC_NAME, EC_NOT, EC_SUB, FAMILIES, MOTIFS, PARTNER, PARTNER_IS_MEMBER, PARTNERS, PLACES, PROCESSES, RICH, apart
-from wording import a, capital, h, join, lines, number, pick, turn, write
+from protein_tables import EC_CLASS, EC_DOES, EC_KIND, EC_NAME, EC_NOT, EC_SUB, FAMILIES, MOTIFS, PARTNER, PARTNER_IS_MEMBER, PARTNERS, PLACES, PROCESSES, RICH
+from protein_questions import questions
+from wording import a, capital, h, join, lines, number, pick, write
 
 MAX_LENGTH, SHARED, TEST_SHARE, MAX_TEST_CLUSTER = 600, 0.3, 0.13, 25
 HYDROPATHY = dict(zip("IVLFCMAGTSWYPHEQDNKR", [4.5, 4.2, 3.8, 2.8, 2.5, 1.9, 1.8, -0.4, -0.7, -0.8, -0.9, -1.3, -1.6, -3.2, -3.5, -3.5, -3.5, -3.5, -3.9, -4.5]))  # Kyte and Doolittle 1982
@@ -200,100 +201,6 @@ def short(key, f):
     return pick([f"It is {start}{where} that {does}.", f"{capital(start)}{where} that {does}.", f"This is {start}{where}; it {does}."], key, "short")
 
 
-ASK = {
-    "describe": ["Describe <protein>.", "What can you tell me about <protein>?", "<protein> Describe this protein in one sentence.", "What kind of protein is <protein>?", "How would you describe the protein <protein>?",
-                 "<protein> What does this protein do?", "Summarise <protein> in a sentence.", "Look at <protein> and say what it is."],
-    "family": ["Which family does <protein> belong to?", "<protein> Name the family of this protein.", "To which protein family would you assign <protein>?", "<protein> What is the family?"],
-    "ec_class": ["Which class of enzyme is <protein>?", "<protein> Name the enzyme class.", "What is the main enzyme class of <protein>?", "<protein> Which of the seven EC classes fits?"],
-    "location": ["Where does <protein> work?", "<protein> Where is this protein found?", "In which place of the body's cells would you look for <protein>?", "<protein> Name its location."],
-    "membrane": ["How many long hydrophobic stretches does <protein> have?", "<protein> How many stretches could span a membrane?", "Count the possible membrane-spanning stretches of <protein>."],
-    "is_kind": ["Is <protein> {}?", "<protein> Is this {}?", "Would you call <protein> {}?", "Does <protein> count as {}?"],
-    "works_in": ["Is <protein> found in the {}?", "<protein> Does it work in the {}?", "Would you expect <protein> in the {}?"],
-    "secreted": ["Is <protein> secreted?", "<protein> Does it work outside of the cell?", "Would you expect <protein> outside of the cell?"],
-    "has_motif": ["Does <protein> contain {}?", "<protein> Is there {} in this sequence?", "Can {} be found in <protein>?"],
-    "which_kind": ["Which of these is <protein>: {}?", "<protein> One of these fits: {}. Which?", "What is <protein>: {}?"],
-}
-ASKED_MOTIFS = {"C2H2 zinc finger motifs": "C2H2 zinc finger motifs", "the recognition helix of a homeodomain": "the recognition helix of a homeodomain", "an HExxH metal-binding motif": "an HExxH metal-binding motif",
-                "a P-loop for nucleotides": "a P-loop for nucleotides", "an RGD motif": "an RGD motif", "the catalytic loop of a protein kinase": "the catalytic loop of a protein kinase",
-                "EF-hand-like calcium loops": "EF-hand-like calcium loops"}
-
-
-def questions(proteins, side, families, asked):
-    rows = collections.defaultdict(list)
-    used = collections.Counter()
-
-    def add(p, kind, answer, fill=""):
-        ask = pick(ASK[kind], p["id"], kind, fill).format(fill)
-        rows[p["id"]].append(turn(ask, answer, [["protein", p["seq"]]], group=p["group"], split=p["split"], kind=kind))
-        used[p["id"]] += 1
-
-    mine = [p for p in proteins if p["split"] == side]
-    for p in mine:
-        f = p["f"]
-        add(p, "describe", short(p["id"], f))
-    for family in sorted(families):
-        for p in sorted((p for p in mine if p["f"]["family"] == family), key=lambda p: h(p["id"], "family"))[:9 if side == "train" else 4]:
-            add(p, "family", f"It is {a(family)}.")
-    # EC classes: the frequent ones capped at the third most frequent
-    for kind, value, cap_rank in (("ec_class", lambda f: f["ec_class"], 3), ("location", lambda f: f["places"][0] if len(f["places"]) == 1 else "", 4), ("membrane", lambda f: band(f), 3)):
-        by = collections.defaultdict(list)
-        for p in mine:
-            if value(p["f"]):
-                by[value(p["f"])].append(p)
-        if not by:
-            continue
-        cap = sorted(map(len, by.values()), reverse=True)[min(cap_rank, len(by)) - 1]
-        cap = min(cap, 20 if side == "test" else 70)
-        for answer, some in sorted(by.items()):
-            if len(some) < 3:
-                continue
-            for p in sorted(some, key=lambda p: (used[p["id"]], h(p["id"], kind)))[:cap]:
-                said = f"It is {a(answer)}." if kind == "ec_class" else {"none": "None.", "one": "One.", "several": "Several."}[answer] if kind == "membrane" else \
-                    "It works outside of the cell." if answer == "outside of the cell" else f"It is found in the {answer}."
-                add(p, kind, said)
-    quota = 7 if side == "test" else 24
-    for kind in asked:
-        known = [p for p in mine if p["f"]["kind"] == kind or p["f"]["kind"] and apart(kind, p["f"]["kind"])]
-        for p, yes in spread(known, lambda p: p["f"]["kind"] == kind, kind, quota, used):
-            add(p, "is_kind", f"Yes, it is {a(kind)}." if yes else f"No, it is not {a(kind)}.", a(kind))
-    far = {"nucleus": {"mitochondrion", "plasma membrane", "outside of the cell"}, "mitochondrion": {"nucleus", "plasma membrane", "outside of the cell"},
-           "plasma membrane": {"nucleus", "mitochondrion"}, "outside of the cell": {"nucleus", "mitochondrion"}}
-    for place in far:
-        known = [p for p in mine if len(p["f"]["places"]) == 1 and (p["f"]["places"][0] == place or p["f"]["kind"] and p["f"]["places"][0] in far[place])]
-        for p, yes in spread(known, lambda p: p["f"]["places"] == [place], place, quota, used):
-            out = place == "outside of the cell"
-            add(p, "secreted" if out else "works_in", ("Yes, it is secreted." if yes else "No, it is not secreted.") if out else ("Yes, it works in the " if yes else "No, it does not work in the ") + place + ".", "" if out else place)
-    for name, said in sorted(ASKED_MOTIFS.items()):
-        for p, yes in spread(mine, lambda p: name in p["f"]["motifs"], name, quota if side == "train" else 5, used):
-            add(p, "has_motif", f"Yes, it contains {said}." if yes else f"No, it does not contain {said}.", said)
-    balance = collections.Counter()
-    for p in sorted(mine, key=lambda p: h(p["id"], "which")):
-        right = p["f"]["kind"]
-        if right not in asked or used[p["id"]] > (2 if side == "train" else 4):
-            continue
-        wrong = sorted((k for k in asked if apart(k, right)), key=lambda k: (-balance[k], h(p["id"], k)))[:2]
-        if balance[right] > 3:
-            continue
-        balance[right] += 2
-        balance.subtract(wrong)
-        options = sorted([right] + wrong, key=lambda k: h(p["id"], k, "shuffle"))
-        add(p, "which_kind", capital(a(right)) + ".", join([a(k) for k in options], "or"))
-    return [row for p in mine for row in rows[p["id"]]]
-
-
-def band(f):
-    n = f["hydrophobic"]
-    return "none" if n == 0 else "one" if n == 1 else "several" if n >= 3 else ""
-
-
-def spread(known, right, seed, quota, used):
-    order = lambda p: (used[p["id"]], h(p["id"], seed))
-    yes = sorted((p for p in known if right(p)), key=order)
-    no = sorted((p for p in known if not right(p)), key=order)
-    k = min(quota, len(yes), len(no))
-    return [(p, True) for p in yes[:k]] + [(p, False) for p in no[:k]]
-
-
 def collect(data):
     pool, seen = [], set()
     human = lines(data / "proteins" / "human.jsonl.gz")
@@ -353,7 +260,7 @@ def main():
         f.pop("does", None)
         rows.append({"id": p["id"]} | ({"gene": p["gene"]} if p["gene"] else {}) | {"seq": p["seq"], "text": p["text"], "facts": f, "group": p["group"], "split": p["split"]})
     write(args.out / "proteins.jsonl", rows)
-    asked = questions(kept, "train", families, kinds) + questions(kept, "test", families, kinds)
+    asked = questions(kept, "train", families, kinds, short) + questions(kept, "test", families, kinds, short)
     write(args.out / "protein_questions.jsonl.gz", asked)
     print(collections.Counter(p["split"] for p in kept), len({p["group"] for p in kept}), len(families), "families asked")
     for key, n in sorted(collections.Counter((r["kind"], r["split"]) for r in asked).items()):

@@ -115,67 +115,84 @@ def drug_words(r):
 MAYBE = ["Maybe; the text does not say.", "Maybe. The text leaves it open."]
 
 
-def question_rows(rows):
+class Asked:
     """Yes, no and maybe in equal numbers per kind of fact, all three asked with the same words; and what the text names."""
-    out, turns = [], collections.Counter()
-    drugs = [r for r in rows if r["kind"] == "drug"]
-    diseases = {side: sorted({d for r in drugs if r["split"] == side for d in r["all"]}) for side in ("train", "test")}
-    names = {side: [r for r in rows if r["kind"] == "cell type" and r["split"] == side] for side in ("train", "test")}
-    classes = sorted({r["facts"]["class"] for r in rows if r["kind"] == "gene"})
 
-    def add(r, kind, ask, answer, text):
-        out.append(turn(pick([f"<text> {ask}", f"{ask} <text>", f"Read <text> and answer: {ask}"], r["id"], kind, "frame"), answer, [["text", text]], group=r["group"], split=r["split"], kind=kind))
+    def __init__(self, rows):
+        self.out, self.turns = [], collections.Counter()
+        side = lambda kind, which: [r for r in rows if r["kind"] == kind and r["split"] == which]
+        self.diseases = {which: sorted({d for r in side("drug", which) for d in r["all"]}) for which in ("train", "test")}
+        self.cells = {which: side("cell type", which) for which in ("train", "test")}
+        self.classes = sorted({r["facts"]["class"] for r in rows if r["kind"] == "gene"})
 
-    for r in rows:
-        f, key, name, side = r["facts"], r["id"], r["name"], r["split"]
-        if r["kind"] == "cell type":
-            parent = pick(f["is_a"] + f["above"], key, "asked")
-            away = [s for s in r["siblings"] if s not in r["closure"] and s != name and s not in f["is_a"]]
-            want = ("yes", "no", "maybe")[turns["cell", side] % 3]
-            if want == "no" and not away:
-                want = "maybe"
-            turns["cell", side] += 1
-            ask = lambda x: pick([f"Is {a(name)} a kind of {x}?", f"Does {the(name)} count as {a(x)}?", f"According to the text, is {a(name)} {a(x)}?"], key, "ask")
-            if want == "no" or (want == "yes" and away and h(key, "contrast") % 2):
-                wrong = pick(away, key, "away") if away else ""
-                text = f"{r['text']} " + pick([f"It is not filed under {wrong}.", f"The ontology does not place it under {wrong}."], key, "not")
-            else:
-                text, wrong = r["text"], ""
-            if want == "maybe":
-                others = [o["facts"]["is_a"][0] for o in names[side] if o["facts"]["is_a"][0] not in r["closure"] and o["facts"]["is_a"][0].lower() not in r["text"].lower()]
-                x = pick(others, key, "maybe")
-                add(r, "is_a", ask(x), pick(MAYBE, key), text)
-            else:
-                x = parent if want == "yes" else wrong
-                add(r, "is_a", ask(x), f"Yes, it is {a(x)}." if want == "yes" else f"No, it is not {a(x)}.", text)
-            if h(key, "what") % 2:
-                add(r, "what_is", pick([f"What is {a(name)}?", f"What kind of cell is {the(name)}?"], key, "what"), f"It is {a(f['is_a'][0])}.", r["text"])
-            elif f["synonyms"]:
-                add(r, "also_called", pick([f"What is {the(name)} also called?", f"Which other name does {the(name)} have?"], key, "syn"), f"It is also called {f['synonyms'][0]}.", r["text"])
-        elif r["kind"] == "gene":
-            want = ("yes", "no", "maybe")[turns["gene", side] % 3]
-            turns["gene", side] += 1
-            x = f["class"] if want == "yes" else pick([c for c in classes if apart(c, f["class"])], key, "class") if want == "no" else pick(classes, key, "any")
-            text = r["full"] if want != "maybe" else gene_words(r, family=False)
-            add(r, "encodes", pick([f"Does {name} encode {a(x)}?", f"Is the product of {name} {a(x)}?"], key, "ask"),
-                f"Yes, {name} encodes {a(x)}." if want == "yes" else f"No, {name} encodes {a(f['class'])}." if want == "no" else pick(MAYBE, key), text)
-            if h(key, "family") % 2:
-                add(r, "family", pick([f"What does {name} encode?", f"Which kind of protein comes from {name}?"], key, "fam"), f"It encodes {a(f['family'])}.", r["text"])
+    def add(self, r, kind, ask, answer, text):
+        ask = pick([f"<text> {ask}", f"{ask} <text>", f"Read <text> and answer: {ask}"], r["id"], kind, "frame")
+        self.out.append(turn(ask, answer, [["text", text]], group=r["group"], split=r["split"], kind=kind))
+
+    def next(self, r):
+        self.turns[r["kind"], r["split"]] += 1
+        return ("yes", "no", "maybe")[(self.turns[r["kind"], r["split"]] - 1) % 3]
+
+    def cell(self, r):
+        f, key, name = r["facts"], r["id"], r["name"]
+        away = [s for s in r["siblings"] if s not in r["closure"] and s != name and s not in f["is_a"]]
+        want = self.next(r)
+        want = "maybe" if want == "no" and not away else want
+        text, wrong = r["text"], ""
+        if want == "no" or (want == "yes" and away and h(key, "contrast") % 2):
+            wrong = pick(away, key, "away")
+            text += " " + pick([f"It is not filed under {wrong}.", f"The ontology does not place it under {wrong}."], key, "not")
+        if want == "maybe":
+            others = [o["facts"]["is_a"][0] for o in self.cells[r["split"]] if o["facts"]["is_a"][0] not in r["closure"] and o["facts"]["is_a"][0].lower() not in r["text"].lower()]
+            x, answer = pick(others, key, "maybe"), pick(MAYBE, key)
+        elif want == "no":
+            x, answer = wrong, f"No, it is not {a(wrong)}."
         else:
-            for d in f["palliates"][:1]:
-                add(r, "treats", pick([f"Does {name} treat {d}?", f"Is {name} a treatment of {d}?"], key, d), f"No, it only eases symptoms of {d}.", r["text"])
-                turns["no", side] += 1
-            if f["treats"] and turns["yes", side] <= turns["no", side]:
-                d = pick(f["treats"], key, "d")
-                add(r, "treats", pick([f"Does {name} treat {d}?", f"Is {name} a treatment of {d}?"], key, d), f"Yes, it treats {d}.", r["text"])
-                turns["yes", side] += 1
-            if turns["maybe", side] <= turns["no", side]:
-                d = pick([d for d in diseases[side] if d not in r["all"]], key, "maybe")
-                add(r, "treats", pick([f"Does {name} treat {d}?", f"Is {name} a treatment of {d}?"], key, d), pick(MAYBE, key), r["text"])
-                turns["maybe", side] += 1
-            if f["treats"]:
-                add(r, "what_treats", pick([f"What does {name} treat?", f"Against which disease is {name} given?"], key, "what"), f"It treats {join(f['treats'])}.", r["text"])
-    return out
+            x = pick(f["is_a"] + f["above"], key, "asked")
+            answer = f"Yes, it is {a(x)}."
+        self.add(r, "is_a", pick([f"Is {a(name)} a kind of {x}?", f"Does {the(name)} count as {a(x)}?", f"According to the text, is {a(name)} {a(x)}?"], key, "ask"), answer, text)
+        if h(key, "what") % 2:
+            self.add(r, "what_is", pick([f"What is {a(name)}?", f"What kind of cell is {the(name)}?"], key, "what"), f"It is {a(f['is_a'][0])}.", r["text"])
+        elif f["synonyms"]:
+            self.add(r, "also_called", pick([f"What is {the(name)} also called?", f"Which other name does {the(name)} have?"], key, "syn"), f"It is also called {f['synonyms'][0]}.", r["text"])
+
+    def gene(self, r):
+        f, key, name = r["facts"], r["id"], r["name"]
+        want = self.next(r)
+        if want == "yes":
+            x, answer = f["class"], f"Yes, {name} encodes {a(f['class'])}."
+        elif want == "no":
+            x, answer = pick([c for c in self.classes if apart(c, f["class"])], key, "class"), f"No, {name} encodes {a(f['class'])}."
+        else:
+            x, answer = pick(self.classes, key, "any"), pick(MAYBE, key)
+        text = gene_words(r, family=False) if want == "maybe" else r["full"]
+        self.add(r, "encodes", pick([f"Does {name} encode {a(x)}?", f"Is the product of {name} {a(x)}?"], key, "ask"), answer, text)
+        if h(key, "family") % 2:
+            self.add(r, "family", pick([f"What does {name} encode?", f"Which kind of protein comes from {name}?"], key, "fam"), f"It encodes {a(f['family'])}.", r["text"])
+
+    def drug(self, r):
+        f, key, name, side = r["facts"], r["id"], r["name"], r["split"]
+
+        def treats(verdict, d, answer):
+            self.turns[verdict, side] += 1
+            self.add(r, "treats", pick([f"Does {name} treat {d}?", f"Is {name} a treatment of {d}?"], key, d), answer, r["text"])
+        for d in f["palliates"][:1]:
+            treats("no", d, f"No, it only eases symptoms of {d}.")
+        # as many of the others as of no, the rarest
+        if f["treats"] and self.turns["yes", side] <= self.turns["no", side]:
+            d = pick(f["treats"], key, "d")
+            treats("yes", d, f"Yes, it treats {d}.")
+        if self.turns["maybe", side] <= self.turns["no", side]:
+            treats("maybe", pick([d for d in self.diseases[side] if d not in r["all"]], key, "maybe"), pick(MAYBE, key))
+        if f["treats"]:
+            self.add(r, "what_treats", pick([f"What does {name} treat?", f"Against which disease is {name} given?"], key, "what"), f"It treats {join(f['treats'])}.", r["text"])
+
+
+def question_rows(rows):
+    asked = Asked(rows)
+    for r in rows:
+        {"cell type": asked.cell, "gene": asked.gene, "drug": asked.drug}[r["kind"]](r)
+    return asked.out
 
 
 def main():
