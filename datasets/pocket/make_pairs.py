@@ -22,7 +22,7 @@ from make_proteins import clusters
 from wording import h, lines, pick, turn, write
 
 RDLogger.DisableLog("rdApp.*")
-MAX_LENGTH, MAX_ATOMS, ALIKE, TEST_SHARE, TRIES = 600, 100, 0.6, 0.16, 400
+MAX_LENGTH, MAX_ATOMS, ALIKE, NEW = 600, 100, 0.6, 0.25
 ASK = ["Does <molecule> bind <protein>?", "<molecule> <protein> Does the molecule bind the protein?", "Is <protein> a target of <molecule>?", "<protein> <molecule> Do these two bind each other?",
        "Would you expect <molecule> to bind to <protein>?", "<protein> Is it bound by <molecule>?"]
 YES = ["Yes, it binds.", "Yes, the two bind."]
@@ -61,44 +61,10 @@ def edges_of(data):
     return nodes, all_binds, sorted(set(usable))
 
 
-def communities(links):
-    """Label propagation over the two-sided graph of clusters, in the order of a hash, of equal counts the smaller label."""
-    near = collections.defaultdict(collections.Counter)
-    for (m, p), n in links.items():
-        near["m", m]["p", p] += n
-        near["p", p]["m", m] += n
-    label = {x: x for x in near}
-    for turn_ in range(40):
-        moved = False
-        for x in sorted(near, key=lambda x: h(*x, turn_)):
-            votes = collections.Counter()
-            for y, n in near[x].items():
-                votes[label[y]] += n
-            best = min(votes, key=lambda v: (-votes[v], v))
-            if best != label[x] and votes[best] > votes.get(label[x], 0):
-                label[x], moved = best, True
-        if not moved:
-            break
-    return label
-
-
-def sides(links, label):
-    """Test communities: those that lose the least edges to the rest, until a share of the edges lies inside of them."""
-    inside, across = collections.Counter(), collections.Counter()
-    for (m, p), n in links.items():
-        x, y = label["m", m], label["p", p]
-        if x == y:
-            inside[x] += n
-        else:
-            across[x] += n
-            across[y] += n
-    total, test, n = sum(links.values()), set(), 0
-    order = sorted(inside, key=lambda c: (round(across[c] / inside[c], 1), h(*c, "side")))
-    for c in order:
-        if inside[c] <= 0.05 * total and n + inside[c] <= TEST_SHARE * total:
-            test.add(c)
-            n += inside[c]
-    return test
+def side_of(molecule, protein):
+    """`train` where both parts are known, `test` where both are new; new molecules for known proteins, and the other way round, are sides of their own."""
+    new = h("molecule", molecule, "split") % 1000 < 1000 * NEW, h("protein", protein, "split") % 1000 < 1000 * NEW
+    return {(False, False): "train", (True, True): "test", (True, False): "test_molecule", (False, True): "test_protein"}[new]
 
 
 def negatives(yes, forbidden, seed):
@@ -123,24 +89,21 @@ def binding_rows(data):
     alike = [(i, j) for i in range(len(molecules)) for j, t in enumerate(DataStructs.BulkTanimotoSimilarity(prints[i], prints[:i])) if t >= ALIKE]
     of_molecule = dict(zip(molecules, linked(len(molecules), alike)))
     of_protein = dict(zip(proteins, clusters([nodes[p]["seq"] for p in proteins])[0]))
-    links = collections.Counter((of_molecule[s], of_protein[t]) for s, t, _ in edges)
-    label = communities(links)
-    test = sides(links, label)
-    side = lambda x, cluster: "test" if label[x, cluster] in test else "train"
+    named = {s: molecules[c] for s, c in of_molecule.items()} | {t: proteins[c] for t, c in of_protein.items()}
     # who binds whom, by clusters of look-alikes: such pairs are never called a no
     near = {(of_molecule.get(s, s), of_protein.get(t, t)) for s, t in all_binds}
     rows = []
     licence_of = {(s, t): licence for s, t, licence in edges}
-    for which in ("train", "test"):
-        yes = [(s, t) for s, t, _ in edges if side("m", of_molecule[s]) == which and side("p", of_protein[t]) == which]
+    for which in ("train", "test", "test_molecule", "test_protein"):
+        yes = [(s, t) for s, t, _ in edges if side_of(named[s], named[t]) == which]
         no = negatives(yes, lambda m, p: (of_molecule[m], of_protein[p]) in near, which)
         # the same number of either answer
         yes = sorted(yes, key=lambda e: h(*e, "keep"))[:len(no)]
         for answer, pairs in (("yes", yes), ("no", no)):
             for s, t in pairs:
-                rows.append((t, s, turn(pick(ASK, s, t), pick(YES if answer == "yes" else NO, s, t, "say"), [], group=f"{label['p', of_protein[t]][0]}{label['p', of_protein[t]][1]}", split=which, kind="binds",
+                rows.append((t, s, turn(pick(ASK, s, t), pick(YES if answer == "yes" else NO, s, t, "say"), [], group=named[s] if which == "test_molecule" else named[t], split=which, kind="binds",
                                         ids=[s, t], license=licence_of.get((s, t), "CC BY 4.0"))))
-    rows.sort(key=lambda r: (r[2]["split"] == "test", r[0], r[1]))
+    rows.sort(key=lambda r: (r[2]["split"] != "train", r[2]["split"], r[0], r[1]))
     for t, s, row in rows:
         said = row["messages"][0]["content"]
         both = {"molecule": nodes[s]["canonical"], "protein": nodes[t]["seq"]}
@@ -187,7 +150,7 @@ def main():
     write(args.out / "pairs.jsonl.gz", rows)
     for key, n in sorted(collections.Counter((r["kind"], r["split"], r["messages"][1]["content"][:3]) for r in rows).items()):
         print(key, n)
-    print(collections.Counter(r["license"] for r in rows if r["kind"] == "binds"), collections.Counter(r["group"] for r in rows if r["kind"] == "binds" and r["split"] == "test"))
+    print(collections.Counter(r["license"] for r in rows if r["kind"] == "binds"))
 
 
 if __name__ == "__main__":
