@@ -3,7 +3,7 @@
 
 `binds`: does this molecule bind this protein? Edges of Hetionet with their licences (CC BY 4.0, CC BY 3.0, CC BY-SA 3.0), in the field `license` of each row;
 sequences are of STRING v12, CC BY 4.0. `protein_text`, `cell_text`: does this text describe this record? Records and texts are those of proteins.jsonl and
-cells.h5ad. As many yes as no; every molecule and every protein stands in as many rows of either answer as chance of a degree-keeping shuffle allows.
+cells.h5ad. As many yes as no; a no is a shuffle that keeps how often each molecule and each protein stands.
 
 Usage: python make_pairs.py --data <folder with kg/> --out <folder with proteins.jsonl and cells.h5ad>
 Needs RDKit and anndata; wording.py and make_proteins.py lie next to it.
@@ -111,10 +111,17 @@ def binding_rows(data):
     return [row for *_, row in rows]
 
 
-def fitting_rows(out):
+def apart_from(proteins, taken):
+    """Proteins that are no look-alikes of those that are taken."""
+    roots, _ = clusters(taken + [p["seq"] for p in proteins])
+    used = set(roots[:len(taken)])
+    return [p for p, root in zip(proteins, roots[len(taken):]) if root not in used]
+
+
+def fitting_rows(out, taken):
     """Texts beside records: the own text, or that of a protein (cell) of another kind; every text is right once and wrong once."""
     rows = []
-    proteins = [p for p in lines(out / "proteins.jsonl") if p["facts"].get("kind") and p["facts"].get("family")]
+    proteins = apart_from([p for p in lines(out / "proteins.jsonl") if p["facts"].get("kind") and p["facts"].get("family")], taken)
     source = anndata.read_h5ad(out / "cells.h5ad")
     cells = []
     for i in sorted(range(source.n_obs), key=lambda i: h(source.obs_names[i], "pair")):
@@ -146,7 +153,8 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder that holds kg/")
     parser.add_argument("--out", type=Path, default=Path("."))
     args = parser.parse_args()
-    rows = binding_rows(args.data) + fitting_rows(args.out)
+    rows = binding_rows(args.data)
+    rows += fitting_rows(args.out, sorted({record for r in rows for modality, record in r["records"] if modality == "protein"}))
     write(args.out / "pairs.jsonl.gz", rows)
     for key, n in sorted(collections.Counter((r["kind"], r["split"], r["messages"][1]["content"][:3]) for r in rows).items()):
         print(key, n)
