@@ -12,13 +12,16 @@ use crate::{config::DataSection, device, error::Result, eval};
 /// Measures a bundle on held-out rows, beside baselines and with swapped records.
 ///
 /// Without --data the rows are the held-out side of what the bundle was trained on. `retrieval` needs pairs (a record and
-/// a text), `answers` needs instruction rows; `all` runs what there are rows for.
+/// a text), `answers` needs instruction rows; `all` runs what there are rows for. With --compare two bundles are measured.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Eval {
     /// The bundle, or the run directory that holds it.
-    #[arg(long, value_name = "DIR")]
-    bundle: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "compare")]
+    bundle: Option<PathBuf>,
+    /// Two bundles, which run the same suite on the same rows and are compared row by row.
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "bundle")]
+    compare: Option<Vec<PathBuf>>,
     /// What to measure.
     #[arg(long, value_enum, default_value_t = Suite::All)]
     suite: Suite,
@@ -103,6 +106,7 @@ const EXAMPLES: &str = "\
 Examples:
   bioverse eval --bundle runs/pocket/finetune --suite all --report runs/pocket/report
   bioverse eval --bundle runs/pocket/align --suite retrieval --json numbers.json
+  bioverse eval --compare runs/pocket/align runs/mine --suite retrieval --report runs/compared
   bioverse eval --bundle runs/pocket/align --suite retrieval --modality molecule \\
       --data datasets/pocket/molecules.jsonl --input-field smiles --text-field text --split-field split";
 
@@ -111,7 +115,8 @@ impl Eval {
     pub fn run(self, registry: &Registry) -> Result<()> {
         let device = device::parse(&self.device)?;
         let request = eval::Request {
-            bundle: self.bundle,
+            bundle: self.bundle.unwrap_or_default(),
+            alone: false,
             suite: match self.suite {
                 Suite::Retrieval => eval::Suite::Retrieval,
                 Suite::Answers => eval::Suite::Answers,
@@ -133,7 +138,11 @@ impl Eval {
             },
             batch_size: self.batch_size.max(1),
         };
-        let report = eval::run(&request, registry, &device)?;
+        let compared = self.compare.map(<[PathBuf; 2]>::try_from);
+        let report = match compared {
+            Some(Ok(bundles)) => eval::compare::run(&bundles, &request, registry, &device)?,
+            _ => eval::run(&request, registry, &device)?,
+        };
         if let Some(dir) = &self.report {
             report.write(dir)?;
             out::note(&format!("report: {}", dir.display()));

@@ -15,6 +15,7 @@
 //! | [`worded`] | the same questions without soft tokens, for the frozen LLM |
 //! | [`bench`] | bundle, request and rows, as every suite gets them |
 //! | [`findings`] with [`bootstrap`] | what a suite found, with intervals and contests |
+//! | [`compare`] | two bundles on the same rows |
 //! | [`report`] | files and [`table`]s |
 //!
 //! A suite reads a [`Session`]; it trains nothing of the bundle and writes nothing into it.
@@ -25,6 +26,7 @@ pub mod audit;
 pub mod bench;
 pub mod bootstrap;
 pub mod classification;
+pub mod compare;
 pub mod cross;
 pub mod describe;
 pub mod findings;
@@ -128,6 +130,8 @@ pub struct Request {
     pub ontology: Option<PathBuf>,
     /// Only the first eval rows of each suite.
     pub limit: Option<usize>,
+    /// Without baselines and controls, which say nothing about another bundle.
+    pub alone: bool,
     /// How answers are decoded.
     pub generation: GenerationConfig,
     /// Answers at a time.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// The file, with a line break at its end.
 pub fn pretty(report: &Report) -> Result<String> {
     let suites: Result<Vec<Value>> = report.findings.iter().map(suite).collect();
-    text(&json!({
+    let mut all = json!({
         "bioverse": env!("CARGO_PKG_VERSION"),
         "metrics_version": METRICS_VERSION,
         "bundle": report.bundle,
@@ -19,7 +19,12 @@ pub fn pretty(report: &Report) -> Result<String> {
         "numbers": report.flat(),
         "suites": suites?,
         "left_out": report.left_out,
-    }))
+    });
+    if let Some(bundles) = &report.compared {
+        let bundle = |(path, hash): &(String, String)| json!({"bundle": path, "bundle_sha256": hash});
+        all["compared"] = bundles.iter().map(bundle).collect();
+    }
+    text(&all)
 }
 
 fn suite(findings: &Findings) -> Result<Value> {

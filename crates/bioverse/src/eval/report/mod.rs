@@ -43,6 +43,8 @@ pub struct Report {
     pub bundle_sha256: String,
     /// What the suites found, in the order they ran.
     pub findings: Vec<Findings>,
+    /// Path and manifest's sha256 of both bundles, where two were compared.
+    pub compared: Option<[(String, String); 2]>,
     /// What did not run.
     pub left_out: Vec<LeftOut>,
 }

@@ -30,11 +30,11 @@ struct Page<'a> {
 
 /// A line of the page's foot.
 #[derive(Serialize)]
-pub struct Fact {
+struct Fact {
     /// What it is.
-    pub name: String,
+    name: String,
     /// Its value.
-    pub text: String,
+    text: String,
 }
 
 #[derive(Serialize)]
@@ -103,22 +103,31 @@ pub fn render(report: &Report) -> Result<String> {
         name: name.into(),
         text: text.into(),
     };
-    let facts = vec![
-        bundle("bundle", &report.bundle),
-        bundle("sha256 of bundle.json", &report.bundle_sha256),
-    ];
-    page("bioverse evaluation", &report.bundle, report, facts)
-}
-
-/// A page with other words at its top and foot.
-pub fn page(kicker: &str, title: &str, report: &Report, facts: Vec<Fact>) -> Result<String> {
+    let (kicker, facts) = match &report.compared {
+        None => (
+            "bioverse evaluation",
+            vec![
+                bundle("bundle", &report.bundle),
+                bundle("sha256 of bundle.json", &report.bundle_sha256),
+            ],
+        ),
+        Some([a, b]) => (
+            "bioverse comparison",
+            vec![
+                bundle("a", &a.0),
+                bundle("sha256 of a's bundle.json", &a.1),
+                bundle("b", &b.0),
+                bundle("sha256 of b's bundle.json", &b.1),
+            ],
+        ),
+    };
     fill(
         "eval.html",
         &Page {
-            title,
+            title: &report.bundle,
             kicker,
             lead: report.findings.iter().filter_map(sentence).collect(),
-            suites: report.findings.iter().map(section).collect(),
+            suites: report.findings.iter().map(|one| section(report, one)).collect(),
             left_out: &report.left_out,
             intervals: bootstrap::METHOD,
             bundles: facts,
@@ -127,8 +136,8 @@ pub fn page(kicker: &str, title: &str, report: &Report, facts: Vec<Fact>) -> Res
     )
 }
 
-fn section(findings: &Findings) -> Section<'_> {
-    let contests = text::contest_tables(findings, false).into_iter();
+fn section<'a>(report: &Report, findings: &'a Findings) -> Section<'a> {
+    let contests = text::contests(report, findings, false).into_iter();
     let (first, more) = contests.partition::<Vec<_>, _>(|(metric, _)| findings.is_headline(metric));
     let grids = |tables: Vec<(String, Table)>| -> Vec<Grid> {
         let grid = |(metric, table): &(String, Table)| Grid::of(metric, table, "");
@@ -159,33 +168,26 @@ fn sentence(findings: &Findings) -> Option<String> {
             by.entry(against).or_default().push(contest.verdict());
         }
     }
-    let ours = findings.methods.first()?;
-    let of = |wanted: &str| -> Vec<String> {
-        let all = |verdicts: &Vec<&str>| verdicts.iter().all(|verdict| *verdict == wanted);
-        let found = by.iter().filter(|(_, verdicts)| all(verdicts));
-        found.map(|(name, _)| name.replace('_', " ")).collect()
+    let ours = match findings.methods.first()?.name.as_str() {
+        "model" => "the model",
+        other => other,
     };
-    let mixed = by.len() - of("win").len() - of("loss").len();
-    let mut parts = vec![];
-    for (names, what) in [(of("win"), "beats"), (of("loss"), "loses against")] {
-        if !names.is_empty() {
-            parts.push(format!("{what} {}", names.join(", ")));
-        }
-    }
-    if mixed > 0 {
-        let others = by.iter().filter(|(_, verdicts)| {
-            !["win", "loss"]
-                .iter()
-                .any(|one| verdicts.iter().all(|verdict| verdict == one))
-        });
-        let names: Vec<String> = others.map(|(name, _)| name.replace('_', " ")).collect();
-        parts.push(format!(
-            "does not clearly differ on all measures from {}",
-            names.join(", ")
-        ));
-    }
-    (!parts.is_empty()).then(|| {
-        let subject = findings.key().replace('.', ", ");
-        format!("{subject}: the {} {}.", ours.name, parts.join("; it "))
-    })
+    let alike = |verdicts: &[&str], wanted: &str| verdicts.iter().all(|one| *one == wanted);
+    let names = |wanted: &dyn Fn(&[&str]) -> bool| -> String {
+        let found = by.iter().filter(|(_, verdicts)| wanted(verdicts));
+        let found = found.map(|(name, _)| name.replace('_', " "));
+        found.collect::<Vec<_>>().join(", ")
+    };
+    let parts = [
+        ("beats", names(&|v| alike(v, "win"))),
+        ("loses against", names(&|v| alike(v, "loss"))),
+        (
+            "does not clearly differ on every measure from",
+            names(&|v| !alike(v, "win") && !alike(v, "loss")),
+        ),
+    ];
+    let said = parts.iter().filter(|(_, names)| !names.is_empty());
+    let said: Vec<String> = said.map(|(verb, names)| format!("{verb} {names}")).collect();
+    let subject = findings.key().replace('.', ", ");
+    (!said.is_empty()).then(|| format!("{subject}: {ours} {}.", said.join("; it ")))
 }

@@ -21,7 +21,7 @@ pub fn terminal(report: &Report) -> String {
             text += &format!("\n{}\n\n{}", wrapped(&sheet.title), fitting(&sheet.table));
             text += &after(&sheet.legend);
         }
-        for (metric, table) in contest_tables(findings, true) {
+        for (metric, table) in contests(report, findings, true) {
             let table = fitting(&table);
             text += &format!("\nmodel against the others, {metric}\n\n{table}");
         }
@@ -39,14 +39,18 @@ pub fn terminal(report: &Report) -> String {
 
 /// `report.md`.
 pub fn markdown(report: &Report) -> String {
-    let mut text = format!("# Evaluation of `{}`\n", report.bundle);
+    let what = match report.compared {
+        Some(_) => "Comparison",
+        None => "Evaluation",
+    };
+    let mut text = format!("# {what} of `{}`\n", report.bundle);
     for findings in &report.findings {
         text += &format!("\n## {}\n", heading(findings));
         for sheet in sheets(findings) {
             text += &format!("\n### {}\n\n{}", sheet.title, sheet.table);
             text += &after(&sheet.legend);
         }
-        for (metric, table) in contest_tables(findings, false) {
+        for (metric, table) in contests(report, findings, false) {
             text += &format!("\n### model against the others, {metric}\n\n{table}");
         }
         text += &format!("\n### Every number\n\n{}", numbers(findings));
@@ -105,8 +109,16 @@ pub fn numbers(findings: &Findings) -> Table {
     table
 }
 
+/// The tables of contests of a report; of two bundles the suite's own table says it all.
+pub fn contests(report: &Report, findings: &Findings, headline: bool) -> Vec<(String, Table)> {
+    match report.compared {
+        Some(_) => vec![],
+        None => contest_tables(findings, headline),
+    }
+}
+
 /// One table per metric: the model against each other method. Only of the headline metrics, or of all.
-pub fn contest_tables(findings: &Findings, headline: bool) -> Vec<(String, Table)> {
+fn contest_tables(findings: &Findings, headline: bool) -> Vec<(String, Table)> {
     let contests = findings.contests();
     let mut metrics: Vec<&str> = vec![];
     for (_, metric, _) in &contests {

@@ -63,19 +63,19 @@ pub fn run(
         let mut progress = Progress::new("baselines", terms.len() + 1);
         let words = Words::of(train, eval);
         for (done, kind) in terms.iter().enumerate() {
-            progress.set(done, kind.name);
             let text = |pairs: &[Pair]| -> Vec<String> { pairs.iter().map(kind.text).collect() };
             spaces.push((
                 kind.name,
                 words.from_terms(&text(train), &text(eval), kind.cut)?,
             ));
+            progress.set(done + 1, kind.name);
         }
-        progress.set(terms.len(), "encoder");
         match encoder(bench, modality, &words, train, eval) {
             Ok(space) => spaces.push(("encoder", space)),
             Err(error @ Error::Interrupted { .. }) => return Err(error),
             Err(error) => notes.push(format!("The baseline `encoder` was left out: {error}.")),
         }
+        progress.set(terms.len() + 1, "");
         progress.finish("");
     }
     match frozen_llm(bench, modality, eval) {

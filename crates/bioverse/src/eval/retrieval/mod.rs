@@ -51,7 +51,10 @@ pub fn run(bench: &Bench<'_>) -> Result<Vec<Findings>> {
 
 fn one(bench: &Bench<'_>, sides: &Sides, modality: &str) -> Result<Findings> {
     let eval = bench.eval_pairs(sides, modality)?;
-    let (train, note) = train_rows(bench, sides, modality)?;
+    let (train, note) = match bench.request.alone {
+        true => (vec![], None),
+        false => train_rows(bench, sides, modality)?,
+    };
     let content = |pair: &Pair| format!("{}\t{}", pair.input, pair.text);
     let split = rows::fingerprint(eval.iter().map(|pair| (pair.id.as_str(), content(pair))));
     let mut findings = Findings::new("retrieval", Some(modality), eval.len(), split);
@@ -62,7 +65,10 @@ fn one(bench: &Bench<'_>, sides: &Sides, modality: &str) -> Result<Findings> {
     findings.notes.extend(learnt_from(modality, &train, &eval));
     let model = aligned(bench, modality, &eval)?;
     let mut ranked = vec![("model", Role::Model, model.ranks(&same))];
-    let (others, notes) = baselines::run(bench, modality, &train, &eval)?;
+    let (others, notes) = match bench.request.alone {
+        true => (vec![], vec![]),
+        false => baselines::run(bench, modality, &train, &eval)?,
+    };
     findings.notes.extend(notes);
     for (name, space) in others {
         ranked.push((name, Role::Baseline, space.ranks(&same)));
