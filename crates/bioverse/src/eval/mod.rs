@@ -26,7 +26,6 @@ pub mod audit;
 pub mod bench;
 pub mod bootstrap;
 pub mod classification;
-pub mod compare;
 pub mod cross;
 pub mod describe;
 pub mod findings;
@@ -46,6 +45,8 @@ pub mod table;
 pub mod text;
 pub mod tfidf;
 pub mod worded;
+
+pub mod compare;
 
 use std::path::PathBuf;
 
