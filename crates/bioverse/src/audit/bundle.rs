@@ -8,7 +8,7 @@ use bioverse_nn::CausalLm;
 use burn::prelude::*;
 
 use super::{Report, Subject, choice};
-use crate::config::{DataSection, RunConfig};
+use crate::config::DataSection;
 use crate::data::{EncodedStore, Screen, Split};
 use crate::error::Result;
 use crate::instructions::{Rows, Rules};
@@ -32,20 +32,53 @@ pub struct Request {
 /// # Errors
 /// When the bundle, its models or its rows cannot be read.
 pub fn run(request: &Request, registry: &Registry, device: &Device) -> Result<Report> {
-    let config = Bundle::open(&request.bundle)?.config()?;
     let session = Session::open(&request.bundle, registry, device)?;
-    let rules = rules(&session)?;
-    let sides = Sides::read(request, &config, (&session, registry), &rules)?;
-    let encoded = sides.encode(&session, request.rows)?;
+    let data = session.bundle.config()?.data;
+    let sides = match &request.data {
+        Some(file) => Given {
+            train: Some(data.clone()),
+            held_out: Some(whole(&data, file)),
+            is_own: false,
+        },
+        None => Given {
+            held_out: data.holds_out().then(|| data.clone()),
+            train: Some(data),
+            is_own: true,
+        },
+    };
+    of_session(&session, registry, &sides, request.rows, request.batch_size)
+}
+
+/// Rows by where they are.
+pub(crate) struct Given {
+    /// Rows the model was trained on, where they are known.
+    pub train: Option<DataSection>,
+    /// Rows to audit.
+    pub held_out: Option<DataSection>,
+    /// Whether these are the bundle's own: then all must be there.
+    pub is_own: bool,
+}
+
+/// Audits a bundle that is open.
+pub(crate) fn of_session(
+    session: &Session,
+    registry: &Registry,
+    given: &Given,
+    limit: usize,
+    batch_size: usize,
+) -> Result<Report> {
+    let rules = rules(session)?;
+    let sides = Sides::read(given, (session, registry), &rules)?;
+    let encoded = sides.encode(session, limit)?;
     super::run(&Subject {
         model: &session.model,
         train: sides.train.as_ref(),
         held_out: sides.held_out.as_ref(),
         encoded: &encoded,
-        batch_size: request.batch_size,
-        limit: request.rows,
-        seed: config.run.seed,
-        device,
+        batch_size,
+        limit,
+        seed: session.bundle.config()?.run.seed,
+        device: &session.device,
     })
 }
 
@@ -73,8 +106,7 @@ struct Sides {
 
 impl Sides {
     fn read(
-        request: &Request,
-        config: &RunConfig,
+        given: &Given,
         (session, registry): (&Session, &Registry),
         rules: &Rules<'_>,
     ) -> Result<Self> {
@@ -82,20 +114,19 @@ impl Sides {
         let mut screen = Screen::knowing(registry);
         let mut read =
             |data: &DataSection, split| Rows::read(data, split, &names, rules, &mut screen);
-        let data = &config.data;
-        let held_out = match &request.data {
-            Some(file) => Some(read(&whole(data, file), Split::Eval)?),
-            None if data.holds_out() => Some(read(data, Split::Eval)?),
+        let held_out = match &given.held_out {
+            Some(data) => Some(read(data, Split::Eval)?),
             None => None,
         };
-        let train = match read(data, Split::Train) {
-            Ok(rows) => Some(rows),
+        let train = match given.train.as_ref().map(|data| read(data, Split::Train)) {
+            None => None,
+            Some(Ok(rows)) => Some(rows),
             // Whoever brings rows need not have those of the training.
-            Err(error) if request.data.is_some() => {
+            Some(Err(error)) if !given.is_own => {
                 tracing::warn!("the mean record is that of the audited rows: {error}");
                 None
             }
-            Err(error) => return Err(error),
+            Some(Err(error)) => return Err(error),
         };
         screen.finish()?;
         Ok(Self { train, held_out })

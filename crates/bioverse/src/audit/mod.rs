@@ -37,6 +37,7 @@ use crate::model::Bioverse;
 use crate::train::seed::mix_name;
 use choice::{Choice, mean_records};
 use report::{Conditions, ModalityReport};
+pub(crate) use score::mean_soft;
 use score::{Constant, Scorer};
 
 /// Most rows that are measured, if nobody says otherwise.
@@ -126,7 +127,13 @@ fn modality(
     if own.len() < choice::FEW {
         return Ok(ModalityReport::untold(choice, "that is too few to tell"));
     }
-    let mean = scorer.mean(name, &mean_records(subject.train, choice))?;
+    let mean = mean_soft(
+        subject.model,
+        subject.encoded,
+        name,
+        &mean_records(subject.train, choice),
+        subject.device,
+    )?;
     let mut constant = |what, tokens| {
         let modality = name.as_str();
         let constant = Constant {

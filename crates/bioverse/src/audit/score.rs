@@ -1,15 +1,17 @@
 //! What a model says to prompts, teacher-forced: the loss of each answer token and the token it would have said. Prompts
 //! that are equal to the model go through it once. Knows no verdict.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bioverse_core::{Layout, Prompt, Record, Segment, SoftTokens};
 use burn::prelude::*;
 
 use super::Subject;
+use crate::data::EncodedStore;
 use crate::error::{Error, Result};
 use crate::instructions::Rows;
 use crate::interrupt;
+use crate::model::Bioverse;
 use crate::telemetry::Progress;
 
 /// Records that go through a projector at a time.
@@ -61,26 +63,6 @@ impl<'a> Scorer<'a> {
     /// Ends the progress bar.
     pub fn finish(&mut self) {
         self.progress.finish("");
-    }
-
-    /// Mean soft tokens of records, `[1, soft_len, d_model]`.
-    pub fn mean(&self, modality: &str, records: &[Record]) -> Result<Tensor<3>> {
-        let Subject {
-            model,
-            encoded,
-            device,
-            ..
-        } = self.subject;
-        let projector = model.projector(modality)?;
-        let store = encoded
-            .get(modality)
-            .ok_or_else(|| Error::Run(format!("no `{modality}` record was encoded")))?;
-        let mut sum = Tensor::zeros([1, projector.soft_len(), projector.d_model()], *device);
-        for records in records.chunks(RECORDS) {
-            let soft = projector.project(store.get(records, device)?);
-            sum = sum + soft.embeds.sum_dim(0);
-        }
-        Ok(sum / records.len().max(1) as f64)
     }
 
     /// What the model says to each prompt; their texts are those of `rows`. With `constant`, those are the soft tokens.
@@ -150,6 +132,26 @@ impl<'a> Scorer<'a> {
         }
         Ok(rows)
     }
+}
+
+/// Mean soft tokens of records, `[1, soft_len, d_model]`.
+pub(crate) fn mean_soft(
+    model: &Bioverse,
+    encoded: &BTreeMap<String, EncodedStore>,
+    modality: &str,
+    records: &[Record],
+    device: &Device,
+) -> Result<Tensor<3>> {
+    let projector = model.projector(modality)?;
+    let store = encoded
+        .get(modality)
+        .ok_or_else(|| Error::Run(format!("no `{modality}` record was encoded")))?;
+    let mut sum = Tensor::zeros([1, projector.soft_len(), projector.d_model()], device);
+    for records in records.chunks(RECORDS) {
+        let soft = projector.project(store.get(records, device)?);
+        sum = sum + soft.embeds.sum_dim(0);
+    }
+    Ok(sum / records.len().max(1) as f64)
 }
 
 /// What the model would see: equal keys give equal scores.

@@ -36,6 +36,9 @@ pub struct Eval {
     /// `annotate`: rows `id`, `name`, `synonyms`, `is_a` of an ontology (cell_ontology.jsonl.gz), for scores by distance.
     #[arg(long, value_name = "FILE")]
     ontology: Option<PathBuf>,
+    /// `cross`: nodes of a knowledge graph (`id` and a record), whose edges --data names (`source`, `relation`, `target`).
+    #[arg(long, value_name = "FILE", requires = "data")]
+    nodes: Option<PathBuf>,
     /// Use only the first rows of each suite.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -131,6 +134,7 @@ impl Eval {
             modality: self.modality,
             question: self.question,
             ontology: self.ontology,
+            nodes: self.nodes,
             limit: self.limit,
             generation: GenerationConfig {
                 max_new_tokens: self.max_new_tokens,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bioverse_core::{Example, PadSide, Prompt};
+use bioverse_core::{Example, Layout, PadSide, Prompt, SoftTokens};
 
 use crate::{
     Session,
@@ -50,6 +50,25 @@ pub fn likelihoods(
     batch_size: usize,
     label: &str,
 ) -> Result<Vec<Vec<Likelihood>>> {
+    let soft = |layout: &Layout| {
+        session
+            .model
+            .soft_tokens(layout, encoded, &session.device.clone().inner())
+    };
+    likelihoods_with(session, asked, &soft, batch_size, label)
+}
+
+/// As [`likelihoods`], with the soft tokens that `soft` gives for the records of a layout, one batch for each of its groups.
+///
+/// # Errors
+/// A question with its answer that is longer than the LLM reads; whatever `soft` refuses.
+pub fn likelihoods_with(
+    session: &Session,
+    asked: &[Closed<'_>],
+    soft: &dyn Fn(&Layout) -> Result<Vec<SoftTokens>>,
+    batch_size: usize,
+    label: &str,
+) -> Result<Vec<Vec<Likelihood>>> {
     let mut waiting = Waiting::of(session, asked)?;
     // Rows of like length stand together, which saves padding.
     waiting.prompts.sort_by_key(|(width, at, _)| (*width, *at));
@@ -61,7 +80,7 @@ pub fn likelihoods(
     let mut done = 0;
     for batch in waiting.prompts.chunks(batch_size.max(1)) {
         let prompts: Vec<Prompt> = batch.iter().map(|(.., prompt)| prompt.clone()).collect();
-        for ((_, (row, answer), _), one) in batch.iter().zip(score(session, &prompts, encoded)?) {
+        for ((_, (row, answer), _), one) in batch.iter().zip(score(session, &prompts, soft)?) {
             found[*row][*answer] = one;
         }
         done += batch.len();
@@ -101,13 +120,16 @@ impl Waiting {
 fn score(
     session: &Session,
     prompts: &[Prompt],
-    encoded: &BTreeMap<String, EncodedStore>,
+    soft: &dyn Fn(&Layout) -> Result<Vec<SoftTokens>>,
 ) -> Result<Vec<Likelihood>> {
     let layout = session.layout(prompts, PadSide::Right)?;
     let width = layout.width();
     let mut rows = vec![Likelihood::default(); layout.rows.len()];
-    let scores = session.model.scores(&layout, encoded, &session.device)?;
-    for ((at, _), score) in layout.targets().iter().zip(scores) {
+    let (model, device) = (&session.model, &session.device);
+    let embeds = model.inputs_embeds_with(&layout, soft(&layout)?, device);
+    let hidden = model.read(&layout, embeds, device).inner();
+    let targets = layout.targets();
+    for ((at, _), score) in targets.iter().zip(model.scores_at(hidden, &targets)) {
         let row = &mut rows[at / width];
         row.log_probability -= score.loss;
         row.tokens += 1;

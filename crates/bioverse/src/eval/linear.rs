@@ -148,6 +148,22 @@ impl Ridge {
     }
 }
 
+/// Ridge regression in the space of a kernel: `cross (gram + λ I)⁻¹ targets`; `None` when `lambda` is too small for the
+/// arithmetic.
+///
+/// # Shapes
+/// `gram [n, n]` between the rows learnt from, `targets [n, m]`, `cross [q, n]` from the queries to them → `[q, m]`
+pub fn kernel_ridge(
+    gram: &Matrix,
+    targets: &Matrix,
+    lambda: f32,
+    cross: &Matrix,
+) -> Option<Matrix> {
+    let factor = cholesky(&gram.tensor(), lambda)?;
+    let weights = solve(&factor, targets.tensor());
+    Some(Matrix::from_tensor(cross.tensor().matmul(weights)))
+}
+
 /// `XᵀX` by chunks of rows, so that no transposed copy of all of X is made.
 fn gram_of_columns(x: &Tensor<2>) -> Tensor<2> {
     let [n, d] = x.dims();
@@ -329,6 +345,18 @@ mod tests {
         check(40, 300);
         check(300, 40);
         check(150, 400);
+    }
+
+    /// With the kernel of dot products it is ridge regression.
+    #[test]
+    fn the_linear_kernel_gives_ridge_regression() {
+        let (x, y, q) = (random(30, 50, 3), random(30, 2, 4), random(5, 50, 5));
+        let wanted = Ridge::new(&x).predict(&y, 0.7, &q).unwrap();
+        let (gram, cross) = (x.times_transposed(&x), q.times_transposed(&x));
+        let got = kernel_ridge(&gram, &y, 0.7, &cross).unwrap();
+        for (a, b) in got.data.iter().zip(&wanted.data) {
+            assert!((a - b).abs() < 1e-4, "{a} {b}");
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //! | [`answers`] | greedy answers, with [`swap`]ped records, beside the [`majority`] |
 //! | [`annotate`], [`describe`], [`qa`], [`cross`], [`audit`] | the other suites |
 //! | [`likelihood`] | how probable the LLM finds each of several answers |
+//! | [`closed`], [`conditions`], [`exchange`] | closed questions, with own, other and no records |
+//! | [`fitted`], [`heads`], [`pictures`] | heads on frozen encoders; bars and ROC curves |
 //! | [`worded`] | the same questions without soft tokens, for the frozen LLM |
 //! | [`bench`] | bundle, request and rows, as every suite gets them |
 //! | [`findings`] with [`bootstrap`] | what a suite found, with intervals and contests |
@@ -26,15 +28,21 @@ pub mod audit;
 pub mod bench;
 pub mod bootstrap;
 pub mod classification;
+pub mod closed;
+pub mod conditions;
 pub mod cross;
 pub mod describe;
+pub mod exchange;
 pub mod findings;
+pub mod fitted;
+pub mod heads;
 pub mod likelihood;
 pub mod linear;
 pub mod logistic;
 pub mod majority;
 pub mod metrics;
 pub mod neighbours;
+pub mod pictures;
 pub mod qa;
 pub mod ranking;
 pub mod report;
@@ -129,6 +137,8 @@ pub struct Request {
     pub question: Option<String>,
     /// The ontology that `annotate` measures distances in.
     pub ontology: Option<PathBuf>,
+    /// Nodes of the knowledge graph whose edges `data` names, for `cross`.
+    pub nodes: Option<PathBuf>,
     /// Only the first eval rows of each suite.
     pub limit: Option<usize>,
     /// Without baselines and controls, which say nothing about another bundle.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`metrics`] | `metrics.jsonl` read back |
 //! | [`kept`] | which step the bundle holds |
-//! | [`axis`], [`chart`] | line charts as positions and words |
+//! | [`axis`], [`chart`], [`bars`] | line charts and bars as positions and words |
 //! | [`curves`], [`retrieval`] | which charts and tables a training has |
 //! | [`vectors`], [`projection`], [`map`] | alignment maps |
 //! | [`evidence`], [`provenance`] | audit and split; configuration, hashes, the command |
@@ -14,6 +14,7 @@
 //! Drawings are positions until the template writes them: markup is made in one place, which escapes every value.
 
 pub mod axis;
+pub mod bars;
 pub mod chart;
 pub mod curves;
 pub mod evidence;

@@ -22,7 +22,7 @@ use crate::Bundle;
 use crate::error::{Error, Result};
 
 /// Templates by name; the name's ending decides how values are escaped.
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 9] = [
     ("page.html", include_str!("page.html")),
     ("drawings.html", include_str!("drawings.html")),
     ("explain.html", include_str!("explain.html")),
@@ -30,6 +30,7 @@ const TEMPLATES: [(&str, &str); 8] = [
     ("eval.html", include_str!("eval.html")),
     ("plot.html", include_str!("plot.html")),
     ("points.html", include_str!("points.html")),
+    ("bars.html", include_str!("bars.html")),
     ("style.css", include_str!("style.css")),
 ];
 
