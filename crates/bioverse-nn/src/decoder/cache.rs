@@ -52,6 +52,14 @@ impl KvCache {
         self.len == 0
     }
 
+    /// Forgets everything behind the first `len` positions, so that another continuation can be read.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        for layer in &mut self.layers {
+            layer.len = layer.len.min(len);
+        }
+    }
+
     pub(super) fn layer(&mut self, i: usize) -> &mut LayerCache {
         &mut self.layers[i]
     }

@@ -103,6 +103,23 @@ impl<'a> Continuation<'a> {
         let hidden = self.lm.forward(embeds, seen, Some(&mut self.cache));
         last_logits(self.lm, hidden)
     }
+
+    /// The logits behind each of some tokens, were they appended to every row alike; nothing is appended. There must be room
+    /// for them.
+    ///
+    /// # Shapes
+    /// `ids`: T tokens, at least one → `[B, T, vocab_size]`
+    pub fn look_ahead(&mut self, ids: &[u32]) -> Tensor<3> {
+        let (past, [batch, _]) = (self.cache.len(), self.mask.dims());
+        let values: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
+        let data = TensorData::new(values, [1, ids.len()]);
+        let embeds = self.lm.embed(Tensor::from_data(data, &self.mask.device()));
+        let seen = self.mask.clone().narrow(1, 0, past + ids.len());
+        let embeds = embeds.repeat_dim(0, batch);
+        let hidden = self.lm.forward(embeds, seen, Some(&mut self.cache));
+        self.cache.truncate(past);
+        self.lm.logits(hidden)
+    }
 }
 
 /// `[B, T, hidden_size] → [B, vocab_size]`, at the last position.

@@ -65,7 +65,7 @@ impl<'a> Answer<'a> {
 }
 
 /// The value of a field, or of a field within a field.
-fn within<'r>(row: &'r Object, name: &str) -> Option<&'r Value> {
+pub(crate) fn within<'r>(row: &'r Object, name: &str) -> Option<&'r Value> {
     row.get(name).or_else(|| {
         let (outer, inner) = name.split_once('.')?;
         within(row.get(outer)?.as_object()?, inner)

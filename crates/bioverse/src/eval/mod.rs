@@ -16,6 +16,8 @@
 //! | [`fitted`], [`heads`], [`pictures`] | heads on frozen encoders; bars and ROC curves |
 //! | [`worded`] | the same questions without soft tokens, for the frozen LLM |
 //! | [`bench`] | bundle, request and rows, as every suite gets them |
+//! | [`components`] | principal components of sparse rows |
+//! | [`calibration`] | expected calibration error, risk over coverage |
 //! | [`findings`] with [`bootstrap`] | what a suite found, with intervals and contests |
 //! | [`compare`] | two bundles on the same rows |
 //! | [`report`] | files and [`table`]s |
@@ -27,9 +29,11 @@ pub mod answers;
 pub mod audit;
 pub mod bench;
 pub mod bootstrap;
+pub mod calibration;
 pub mod classification;
 pub mod closed;
 pub mod conditions;
+pub mod components;
 pub mod cross;
 pub mod describe;
 pub mod exchange;

@@ -41,6 +41,22 @@ pub fn nearest_label<V: AsRef<[f32]>>(
     k: usize,
     distance: Distance,
 ) -> Option<i64> {
+    let votes = votes(train, labels, query, k, distance);
+    let most = votes.values().copied().max()?;
+    votes
+        .into_iter()
+        .find(|(_, n)| *n == most)
+        .map(|(label, _)| label)
+}
+
+/// How many of the `k` nearest training vectors have each label.
+pub fn votes<V: AsRef<[f32]>>(
+    train: &[V],
+    labels: &[i64],
+    query: &[f32],
+    k: usize,
+    distance: Distance,
+) -> BTreeMap<i64, usize> {
     let mut near: Vec<(f64, usize)> = train
         .iter()
         .enumerate()
@@ -49,13 +65,11 @@ pub fn nearest_label<V: AsRef<[f32]>>(
     near.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let mut votes: BTreeMap<i64, usize> = BTreeMap::new();
     for (_, i) in near.into_iter().take(k) {
-        *votes.entry(*labels.get(i)?).or_default() += 1;
+        if let Some(label) = labels.get(i) {
+            *votes.entry(*label).or_default() += 1;
+        }
     }
-    let most = votes.values().copied().max()?;
     votes
-        .into_iter()
-        .find(|(_, n)| *n == most)
-        .map(|(label, _)| label)
 }
 
 /// How much nearer each vector is to its own label's vectors than to those of the nearest other label: `(b − a) / max(a, b)`

@@ -108,12 +108,14 @@ pub fn fingerprint<'a>(rows: impl Iterator<Item = (&'a str, String)>) -> String 
         .collect()
 }
 
-fn kind_of(row: &Map<String, Value>) -> String {
+/// What a row asks.
+pub(super) fn kind_of(row: &Map<String, Value>) -> String {
     let kind = row.get("kind").and_then(Value::as_str);
     kind.unwrap_or(NO_KIND).into()
 }
 
-fn id_of(number: usize, row: &Map<String, Value>) -> String {
+/// What a row is called.
+pub(super) fn id_of(number: usize, row: &Map<String, Value>) -> String {
     match row.get("id") {
         Some(id) if !id.is_null() => text_of(id),
         _ => format!("row {number}"),

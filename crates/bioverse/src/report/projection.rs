@@ -212,7 +212,7 @@ fn ritz(gram: &[Vec<f64>], basis: &[Vec<f64>]) -> Vec<(f64, Vec<f64>)> {
 }
 
 /// One Jacobi rotation that makes `small[p][q]` zero, applied to the vectors too.
-fn rotate(small: &mut [Vec<f64>], vectors: &mut [Vec<f64>], p: usize, q: usize) {
+pub(crate) fn rotate(small: &mut [Vec<f64>], vectors: &mut [Vec<f64>], p: usize, q: usize) {
     if small[p][q].abs() < 1e-300 {
         return;
     }
