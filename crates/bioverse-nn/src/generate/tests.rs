@@ -190,3 +190,28 @@ fn text_ends_before_the_earliest_stop_string() {
     assert_eq!(before_stop("ab\n\ncEND", &stop), "ab");
     assert_eq!(before_stop("abc", &stop), "abc");
 }
+
+#[test]
+fn looking_ahead_is_reading_on_and_leaves_nothing_behind() {
+    let lm = model();
+    let (embeds, mask) = prompt(&lm, &ROWS);
+    let (mut reading, _) = Continuation::start(&lm, embeds, mask, 3);
+    let (first, again) = (reading.look_ahead(&[4, 2]), reading.look_ahead(&[6, 1, 3]));
+    let behind = |ids: &[i64], row: usize| {
+        let (embeds, mask) = prompt(&lm, &[&[ROWS[row], ids].concat()]);
+        let hidden = lm.forward(embeds, mask, None);
+        to_floats(last_logits(&lm, hidden)).unwrap()
+    };
+    let at = |logits: &Tensor<3>, row: usize, place: usize| {
+        let one = logits.clone().narrow(0, row, 1).narrow(1, place, 1);
+        to_floats(one.squeeze_dim(1)).unwrap()
+    };
+    let near = |a: Vec<f32>, b: Vec<f32>| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+    for row in 0..3 {
+        assert!(near(at(&first, row, 0), behind(&[4], row)));
+        assert!(near(at(&first, row, 1), behind(&[4, 2], row)));
+        assert!(near(at(&again, row, 2), behind(&[6, 1, 3], row)));
+    }
+    let pushed = to_floats(reading.push(&[9; 3])).unwrap();
+    assert!(near(pushed[..VOCAB].to_vec(), behind(&[9], 0)));
+}

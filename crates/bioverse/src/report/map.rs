@@ -8,7 +8,8 @@ use super::chart::spread;
 use super::projection::{self, Plane};
 use super::vectors::{Pairs, Vectors};
 
-const SIZE: f64 = 420.0;
+/// Width and height of a map.
+pub const SIZE: f64 = 420.0;
 const MARGIN: f64 = 16.0;
 /// More pairs than this are a blot.
 pub const PAIRS: usize = 400;
@@ -224,7 +225,7 @@ impl Cloud {
 }
 
 /// Positions in the drawing; one unit is as long across as it is up.
-fn placed(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
+pub fn placed(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
     let range = |k: usize| {
         let values = points.iter().map(|p| p[k]);
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| {

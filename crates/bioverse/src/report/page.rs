@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 
 /// Templates by name; the name's ending decides how values are escaped.
 const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 10] = [
     ("page.html", include_str!("page.html")),
     ("drawings.html", include_str!("drawings.html")),
     ("explain.html", include_str!("explain.html")),
@@ -31,6 +32,8 @@ const TEMPLATES: [(&str, &str); 9] = [
     ("plot.html", include_str!("plot.html")),
     ("points.html", include_str!("points.html")),
     ("bars.html", include_str!("bars.html")),
+    ("confusion.html", include_str!("confusion.html")),
+    ("labelled.html", include_str!("labelled.html")),
     ("style.css", include_str!("style.css")),
 ];
 
@@ -88,6 +91,11 @@ pub fn chart(chart: &Chart) -> Result<String> {
 /// The `<svg>` of a map.
 pub fn points(map: &Map) -> Result<String> {
     fill("points.html", &BTreeMap::from([("drawing", map)]))
+}
+
+/// Any other drawing by its template.
+pub fn drawing(template: &str, value: &impl Serialize) -> Result<String> {
+    fill(template, &BTreeMap::from([("drawing", value)]))
 }
 
 /// A template of the report with `value`, escaped.

@@ -162,7 +162,10 @@ fn divided(row: &Row) -> (Vec<Slot>, Vec<u32>) {
     let (prompt, rest) = row.slots.split_at(start.unwrap_or(row.slots.len()));
     let learnt = rest.iter().zip(&row.loss[prompt.len()..]);
     let ids = learnt.take_while(|(_, learnt)| **learnt);
-    let ids = ids.filter_map(|(slot, _)| slot.token());
+    let ids = ids.filter_map(|(slot, _)| match slot {
+        Slot::Token(id) => Some(*id),
+        Slot::Soft { .. } => None,
+    });
     (prompt.to_vec(), ids.collect())
 }
 

@@ -74,10 +74,8 @@ struct Source {
 /// # Errors
 /// Neither the request nor the bundle names labels; a column that is not there; rows that cannot be read.
 pub fn read(bench: &Bench<'_>, modality: &str) -> Result<Sides> {
-    let mut own = None;
-    for section in sections(&bench.session.bundle)? {
-        own = own.or_else(|| labelled(&section, modality, &bench.plan.modalities));
-    }
+    let sections = sections(&bench.session.bundle)?;
+    let own = sources(&sections, modality, &bench.plan.modalities);
     let reader = Reader { bench, modality };
     let mut sides = Sides::default();
     let learn = match &bench.request.data {
@@ -85,47 +83,50 @@ pub fn read(bench: &Bench<'_>, modality: &str) -> Result<Sides> {
             let given = reader.given(data)?;
             sides.eval = reader.side(&given, Split::Eval)?;
             match data.eval {
-                None => Some(given),
+                None => vec![given],
                 Some(_) => own,
             }
         }
         None => {
-            let own = own.ok_or_else(|| reader.no_labels())?;
-            sides.eval = reader.side(&own, Split::Eval)?;
-            Some(own)
+            let (source, rows) = reader.first(&own, Split::Eval)?;
+            sides.eval = rows;
+            vec![source]
         }
     };
-    match learn.map(|source| reader.side(&source, Split::Train)) {
-        Some(Ok(rows)) => sides.train = rows,
-        Some(Err(error)) => sides.notes.push(format!(
-            "Nothing could be learnt from the bundle's own rows, so baselines that need some are left out: {error}"
+    match reader.first(&learn, Split::Train) {
+        Ok((_, rows)) => sides.train = rows,
+        Err(error) => sides.notes.push(format!(
+            "Nothing with a label could be learnt from, so baselines that learn are left out: {error}"
         )),
-        None => sides.notes.push(
-            "The bundle's own data has no labels, so baselines that learn are left out.".into(),
-        ),
     }
     let limit = bench.request.limit.unwrap_or(usize::MAX);
     sides.eval.truncate(limit);
     Ok(sides)
 }
 
-/// The first source of a section that has labels for a modality: a column, else instruction rows.
-fn labelled(section: &DataSection, modality: &str, known: &[String]) -> Option<Source> {
+/// The sources that may have labels for a modality: those that name a column first, then instruction rows.
+fn sources(sections: &[DataSection], modality: &str, known: &[String]) -> Vec<Source> {
     let alone = known.len() == 1;
-    let sources = section.sources().into_iter().enumerate();
-    let here = sources.filter(|(_, (source, _))| match &source.modality {
+    let about = |source: &DataSection| match &source.modality {
         Some(name) => name == modality,
         None => alone || source.text_field.is_none(),
+    };
+    let all = sections.iter().flat_map(|section| {
+        let sources = section.sources().into_iter().enumerate();
+        let here = sources.filter(|(_, (source, _))| about(source));
+        here.map(|(index, (source, _))| (section, index, source))
+            .collect::<Vec<_>>()
     });
-    let here: Vec<(usize, DataSection)> = here.map(|(at, (source, _))| (at, source)).collect();
-    let column = here.iter().find(|(_, data)| data.label_field.is_some());
-    let asked = || here.iter().find(|(_, data)| data.text_field.is_none());
-    let (index, data) = column.or_else(asked)?;
-    Some(Source {
-        whole: section.clone(),
-        index: *index,
-        label_field: data.label_field.clone(),
-    })
+    let (columns, others): (Vec<_>, Vec<_>) = all.partition(|(.., source)| source.label_field.is_some());
+    let asked = others.into_iter().filter(|(.., source)| source.text_field.is_none());
+    let chosen = columns.into_iter().chain(asked);
+    chosen
+        .map(|(section, index, source)| Source {
+            whole: section.clone(),
+            index,
+            label_field: source.label_field,
+        })
+        .collect()
 }
 
 struct Reader<'a> {
@@ -150,6 +151,19 @@ impl Reader<'_> {
             index: 0,
             label_field: data.label_field.clone(),
         })
+    }
+
+    /// The rows of the first source that has some with labels.
+    fn first(&self, sources: &[Source], split: Split) -> Result<(Source, Vec<Labelled>)> {
+        let mut why = None;
+        for source in sources {
+            match self.side(source, split) {
+                Ok(rows) => return Ok((source.clone(), rows)),
+                Err(error @ Error::Interrupted { .. }) => return Err(error),
+                Err(error) => why = why.or(Some(error)),
+            }
+        }
+        Err(why.unwrap_or_else(|| self.no_labels()))
     }
 
     fn no_labels(&self) -> Error {
