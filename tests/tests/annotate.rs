@@ -40,7 +40,10 @@ fn labels_read_from_the_cache_are_those_read_one_by_one() {
     let expected =
         likelihood::likelihoods(&session, &asked, &encoded, 4, "test").expect("likelihoods");
 
-    let records: Vec<Record> = examples.iter().map(|row| row.records[0].1.clone()).collect();
+    let records: Vec<Record> = examples
+        .iter()
+        .map(|row| row.records[0].1.clone())
+        .collect();
     let pooled = encoded["molecule"].get(&records, &session.device);
     let projector = session.model.projector("molecule").expect("a projector");
     let soft = projector.project(pooled.expect("states")).embeds;
@@ -62,11 +65,17 @@ fn labels_read_from_the_cache_are_those_read_one_by_one() {
 /// The molecules of the toy bundle with a label, as rows beside it.
 fn labelled() -> Vec<Value> {
     let text = fs::read_to_string(root().join("tests/data/molecules.jsonl")).expect("molecules");
-    let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let rows = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     rows.enumerate()
         .map(|(i, row)| {
             let smiles = row["smiles"].as_str().expect("SMILES");
-            let label = if smiles.contains('N') { "amine" } else { "other" };
+            let label = if smiles.contains('N') {
+                "amine"
+            } else {
+                "other"
+            };
             let side = if i % 3 == 0 { "test" } else { "train" };
             json!({"id": format!("m{i}"), "smiles": smiles, "kind": label, "side": side})
         })
@@ -84,12 +93,37 @@ fn numbers_follow_from_the_predictions() {
     let text = |path: &std::path::Path| path.display().to_string();
     let (bundle, data, report) = (text(dir.path()), text(&data), text(&report));
     let args = [
-        "eval", "--bundle", &bundle, "--suite", "annotate", "--data", &data, "--input-field", "smiles",
-        "--label-field", "kind", "--split-field", "side", "--max-new-tokens", "4", "--report", &report,
+        "eval",
+        "--bundle",
+        &bundle,
+        "--suite",
+        "annotate",
+        "--data",
+        &data,
+        "--input-field",
+        "smiles",
+        "--label-field",
+        "kind",
+        "--split-field",
+        "side",
+        "--max-new-tokens",
+        "4",
+        "--report",
+        &report,
     ];
     let shown = run(args).ok().stdout;
-    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
-    for method in ["model", "similarity", "logistic_pca50", "linear_head", "base_llm", "majority"] {
+    assert!(
+        shown.lines().all(|line| line.chars().count() <= 80),
+        "{shown}"
+    );
+    for method in [
+        "model",
+        "similarity",
+        "logistic_pca50",
+        "linear_head",
+        "base_llm",
+        "majority",
+    ] {
         assert!(shown.contains(method), "{shown}");
     }
     let read = |name: &str| fs::read_to_string(format!("{report}/{name}")).expect(name);
@@ -99,11 +133,20 @@ fn numbers_follow_from_the_predictions() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
-    assert_eq!(predictions.len(), rows.iter().filter(|row| row["side"] == "test").count());
+    assert_eq!(
+        predictions.len(),
+        rows.iter().filter(|row| row["side"] == "test").count()
+    );
     for method in ["model", "generated", "logistic_pca50", "majority"] {
-        let right = predictions.iter().filter(|row| row["methods"][method] == row["reference"]);
+        let right = predictions
+            .iter()
+            .filter(|row| row["methods"][method] == row["reference"]);
         let share = right.count() as f64 / predictions.len() as f64;
-        assert_eq!(number(&format!("{method}.accuracy")), Some(share), "{method}");
+        assert_eq!(
+            number(&format!("{method}.accuracy")),
+            Some(share),
+            "{method}"
+        );
     }
     let sum: f64 = predictions[0]["probabilities"]
         .as_object()
@@ -114,10 +157,22 @@ fn numbers_follow_from_the_predictions() {
     assert!((sum - 1.0).abs() < 1e-9, "{sum}");
 
     let wrong = run([
-        "eval", "--bundle", &bundle, "--suite", "annotate", "--data", &data, "--input-field", "smiles",
-        "--label-field", "cell_type",
+        "eval",
+        "--bundle",
+        &bundle,
+        "--suite",
+        "annotate",
+        "--data",
+        &data,
+        "--input-field",
+        "smiles",
+        "--label-field",
+        "cell_type",
     ]);
     assert_eq!(wrong.code, 2, "{wrong:#?}");
     let said = wrong.stderr;
-    assert!(said.contains("no field `cell_type`") && said.contains("`kind`"), "{said}");
+    assert!(
+        said.contains("no field `cell_type`") && said.contains("`kind`"),
+        "{said}"
+    );
 }

@@ -89,7 +89,10 @@ fn mean(rows: &[Sparse], columns: usize) -> Vec<f64> {
 fn offsets(mean: &[f64], axes: &[f64], width: usize) -> Vec<f64> {
     let mut offsets = vec![0.0; width];
     for (mean, row) in mean.iter().zip(axes.chunks(width.max(1))) {
-        offsets.iter_mut().zip(row).for_each(|(o, axis)| *o += mean * axis);
+        offsets
+            .iter_mut()
+            .zip(row)
+            .for_each(|(o, axis)| *o += mean * axis);
     }
     offsets
 }
@@ -101,7 +104,10 @@ fn project(rows: &[Sparse], axes: &[f64], offsets: &[f64], width: usize) -> Vec<
         for (column, value) in row {
             let axis = &axes[column * width..(column + 1) * width];
             let value = f64::from(*value);
-            scores.iter_mut().zip(axis).for_each(|(s, a)| *s += value * a);
+            scores
+                .iter_mut()
+                .zip(axis)
+                .for_each(|(s, a)| *s += value * a);
         }
         scores
     };
@@ -138,7 +144,9 @@ fn gather(rows: &[Sparse], scores: &[f64], mean: &[f64], width: usize) -> Vec<f6
         sums.iter_mut().zip(score).for_each(|(sum, s)| *sum += s);
     }
     for (out, mean) in total.chunks_mut(width.max(1)).zip(mean) {
-        out.iter_mut().zip(&sums).for_each(|(o, sum)| *o -= mean * sum);
+        out.iter_mut()
+            .zip(&sums)
+            .for_each(|(o, sum)| *o -= mean * sum);
     }
     total
 }
@@ -154,14 +162,24 @@ fn orthonormalise(axes: &mut [f64], rows: usize, width: usize) {
         let before = dot(current, current).sqrt();
         for other in done.iter().chain(done.iter()) {
             let share = dot(current, other);
-            current.iter_mut().zip(other).for_each(|(x, o)| *x -= share * o);
+            current
+                .iter_mut()
+                .zip(other)
+                .for_each(|(x, o)| *x -= share * o);
         }
         let length = dot(current, current).sqrt();
-        let scale = if length > 1e-12 * before { 1.0 / length } else { 0.0 };
+        let scale = if length > 1e-12 * before {
+            1.0 / length
+        } else {
+            0.0
+        };
         current.iter_mut().for_each(|x| *x *= scale);
     }
     for (k, column) in columns.iter().enumerate() {
-        column.iter().enumerate().for_each(|(i, x)| axes[i * width + k] = *x);
+        column
+            .iter()
+            .enumerate()
+            .for_each(|(i, x)| axes[i * width + k] = *x);
     }
 }
 
@@ -193,7 +211,10 @@ fn orient(axes: &mut [f64], count: usize) {
         let column = || axes.iter().skip(k).step_by(count);
         let largest = column().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()));
         if largest.is_some_and(|x| x < 0.0) {
-            axes.iter_mut().skip(k).step_by(count).for_each(|x| *x = -*x);
+            axes.iter_mut()
+                .skip(k)
+                .step_by(count)
+                .for_each(|x| *x = -*x);
         }
     }
 }
@@ -210,7 +231,9 @@ mod tests {
     fn rows() -> Vec<Sparse> {
         let value = |i: usize, j: usize| ((i * 7 + j * 3 + i * j) % 11) as f32;
         let row = |i: usize| {
-            let cells = (0..6).filter(|j| (i + j) % 2 == 0).map(|j| (j, value(i, j)));
+            let cells = (0..6)
+                .filter(|j| (i + j) % 2 == 0)
+                .map(|j| (j, value(i, j)));
             cells.collect()
         };
         (0..12).map(row).collect()
@@ -226,7 +249,9 @@ mod tests {
             assert!((got - expected).abs() < 1e-6, "{:?}", components.variances);
         }
         let scores = components.apply(&rows());
-        for (got, expected) in scores.data.iter().zip([4.249_757, -0.004_835, -1.787_295, -4.479_364, -5.953_574, -0.380_225]) {
+        for (got, expected) in scores.data.iter().zip([
+            4.249_757, -0.004_835, -1.787_295, -4.479_364, -5.953_574, -0.380_225,
+        ]) {
             assert!((got - expected).abs() < 1e-4, "{:?}", &scores.data[..6]);
         }
     }

@@ -114,7 +114,11 @@ impl Asked<'_> {
             if let [before @ .., _] = ids.as_slice()
                 && !before.is_empty()
             {
-                add(&mut sums, log_softmax(reading.look_ahead(before), 2), &ids[1..]);
+                add(
+                    &mut sums,
+                    log_softmax(reading.look_ahead(before), 2),
+                    &ids[1..],
+                );
             }
             for (row, sum) in found.iter_mut().zip(sums) {
                 row[*place] = Likelihood {

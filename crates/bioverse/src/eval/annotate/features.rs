@@ -54,7 +54,11 @@ fn cells(train: &[&Record], eval: &[&Record]) -> Option<Features> {
         let total: f64 = cell.iter().map(|(_, value)| value).sum();
         let scale = TOTAL / total.max(f64::MIN_POSITIVE);
         let kept = cell.iter().filter_map(|(gene, value)| {
-            let value = if counts { (scale * value).ln_1p() } else { *value };
+            let value = if counts {
+                (scale * value).ln_1p()
+            } else {
+                *value
+            };
             Some((*columns.get(gene.as_str())?, value as f32))
         });
         let mut row: Sparse = kept.filter(|(_, value)| *value != 0.0).collect();
@@ -79,7 +83,9 @@ fn cell(record: &Record) -> Option<Vec<(String, f64)>> {
 
 fn texts(train: &[&Record], eval: &[&Record]) -> Option<Features> {
     let read = |records: &[&Record]| -> Option<Vec<String>> {
-        let texts = records.iter().map(|record| record.as_str().map(str::to_owned));
+        let texts = records
+            .iter()
+            .map(|record| record.as_str().map(str::to_owned));
         texts.collect()
     };
     let (train, eval) = (read(train)?, read(eval)?);

@@ -91,7 +91,10 @@ pub fn close(bench: &Bench<'_>, modality: &str, sides: &Sides) -> crate::error::
     };
     let words = match word {
         0 => "no answer of its tuning names a label, so the labels themselves are scored".into(),
-        n => format!("{n} of {} labels are scored as the answers of its tuning name them", labels.len()),
+        n => format!(
+            "{n} of {} labels are scored as the answers of its tuning name them",
+            labels.len()
+        ),
     };
     Ok(Closed {
         origin: format!("Asked: \"{question}\" ({from}); {words}."),
@@ -172,7 +175,8 @@ impl Tuned {
         let Ok(rows) = read_split(source, Split::Train, &names, bench.registry) else {
             return;
         };
-        let about = |row: &Row| matches!(row.example.records.as_slice(), [(name, _)] if name == modality);
+        let about =
+            |row: &Row| matches!(row.example.records.as_slice(), [(name, _)] if name == modality);
         let rows: Vec<Row> = rows.into_iter().filter(about).collect();
         let wanted = bench.request.data.as_ref();
         let field = wanted.and_then(|data| data.label_field.as_deref());
@@ -212,7 +216,10 @@ impl Tuned {
                 continue;
             };
             worded += 1;
-            for name in &label.names {
+            // "B cell" before "B", which would leave "cell" to the frame.
+            let mut names: Vec<&String> = label.names.iter().collect();
+            names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+            for name in names {
                 if let Some((before, after)) = answer.split_once(name.as_str()) {
                     *frame.entry((before.into(), after.into())).or_default() += 1;
                     break;
@@ -231,16 +238,12 @@ impl Tuned {
     }
 }
 
+/// Of equally frequent ones the first in alphabetical order.
 fn most(counts: &BTreeMap<String, usize>) -> Option<String> {
-    let first = |best: (&'_ String, &'_ usize), next: (&'_ String, &'_ usize)| next.1 > best.1;
-    let mut counts = counts.iter();
-    let mut best = counts.next()?;
-    for next in counts {
-        if first(best, next) {
-            best = next;
-        }
-    }
-    Some(best.0.clone())
+    let best = counts
+        .iter()
+        .reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map(|(text, _)| text.clone())
 }
 
 #[cfg(test)]
@@ -264,7 +267,12 @@ mod tests {
         let cell = |label: &str, name: &str, term: &str, id: &str| {
             row(
                 label,
-                &[("name", name), ("ontology", term), ("lineage", "x"), ("id", id)],
+                &[
+                    ("name", name),
+                    ("ontology", term),
+                    ("lineage", "x"),
+                    ("id", id),
+                ],
             )
         };
         Sides {
@@ -273,7 +281,15 @@ mod tests {
                 cell("B", "B cell", "CL:0000236", "2"),
                 cell("B", "B cell", "CL:0000236", "3"),
             ],
-            eval: vec![row("NK", &[("name", "natural killer cell"), ("ontology", "CL:0000623"), ("id", "4"), ("lineage", "x")])],
+            eval: vec![row(
+                "NK",
+                &[
+                    ("name", "natural killer cell"),
+                    ("ontology", "CL:0000623"),
+                    ("id", "4"),
+                    ("lineage", "x"),
+                ],
+            )],
             notes: vec![],
         }
     }
@@ -290,7 +306,9 @@ mod tests {
     fn answers_of_the_tuning_word_the_labels() {
         let mut labels = named_labels(&set(&sides()), &sides());
         let mut tuned = Tuned::default();
-        tuned.answers.insert("It is a natural killer cell.".into(), 3);
+        tuned
+            .answers
+            .insert("It is a natural killer cell.".into(), 3);
         assert_eq!(tuned.word(&mut labels), 1);
         assert_eq!(labels[1].answer, "It is a natural killer cell.");
         assert_eq!(labels[0].answer, "It is a B cell.");

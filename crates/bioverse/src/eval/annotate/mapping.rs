@@ -16,7 +16,9 @@ impl Names {
         let names = each().flat_map(|(at, label)| label.names.iter().map(move |n| (words(n), at)));
         Self {
             names: names.filter(|(words, _)| !words.is_empty()).collect(),
-            answers: each().map(|(at, label)| (words(&label.answer), at)).collect(),
+            answers: each()
+                .map(|(at, label)| (words(&label.answer), at))
+                .collect(),
         }
     }
 
@@ -33,7 +35,9 @@ impl Names {
             let length: usize = name.iter().map(|word| word.chars().count() + 1).sum();
             Some((length, std::cmp::Reverse(at), *label))
         });
-        within.max_by_key(|(length, at, _)| (*length, *at)).map(|(.., label)| label)
+        within
+            .max_by_key(|(length, at, _)| (*length, *at))
+            .map(|(.., label)| label)
     }
 }
 
@@ -68,7 +72,10 @@ mod tests {
         let names = names();
         assert_eq!(names.map("b CELL"), Some(0));
         assert_eq!(names.map("It is a monocyte."), Some(2));
-        assert_eq!(names.map("This must be a CD14+ monocyte, I think."), Some(1));
+        assert_eq!(
+            names.map("This must be a CD14+ monocyte, I think."),
+            Some(1)
+        );
         assert_eq!(names.map("A monocyte or a B cell"), Some(2));
         assert_eq!(names.map("CD14 monocyte"), Some(2), "another gene product");
     }

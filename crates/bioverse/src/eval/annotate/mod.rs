@@ -88,9 +88,15 @@ fn one(bench: &Bench<'_>, modality: &str, sides: Sides) -> Result<Findings> {
         }
     }
     let truth = Truth {
-        labels: sides.eval.iter().map(|row| closed.place(&row.label)).collect(),
+        labels: sides
+            .eval
+            .iter()
+            .map(|row| closed.place(&row.label))
+            .collect(),
         classes: closed.labels.len(),
-        nearness: ontology.as_ref().map(|found| found.nearness(&closed.labels)),
+        nearness: ontology
+            .as_ref()
+            .map(|found| found.nearness(&closed.labels)),
     };
     notes.extend(outside(&sides.eval, &truth));
     let asked = Asked {
@@ -102,11 +108,16 @@ fn one(bench: &Bench<'_>, modality: &str, sides: Sides) -> Result<Findings> {
     };
     let answers = asked.answers(&mut notes)?;
     let content = |row: &Labelled| format!("{}\t{}", super::rows::text_of(&row.record), row.label);
-    let split = super::rows::fingerprint(sides.eval.iter().map(|row| (row.id.as_str(), content(row))));
+    let split =
+        super::rows::fingerprint(sides.eval.iter().map(|row| (row.id.as_str(), content(row))));
     let mut findings = Findings::new("annotate", Some(modality), sides.eval.len(), split);
     findings.train_rows = sides.train.len();
     findings.headline = HEADLINE.map(str::to_owned).into();
-    findings.methods = answers.said.iter().map(|said| measure::measure(&truth, said)).collect();
+    findings.methods = answers
+        .said
+        .iter()
+        .map(|said| measure::measure(&truth, said))
+        .collect();
     findings.definitions = measure::definitions();
     findings.definitions.extend(tables::methods());
     findings.notes = notes;
@@ -184,7 +195,11 @@ impl Asked<'_> {
             .collect()
     }
 
-    fn supervised(&self, train: &[(&Labelled, usize)], notes: &mut Vec<String>) -> Result<Vec<Said>> {
+    fn supervised(
+        &self,
+        train: &[(&Labelled, usize)],
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Said>> {
         if train.is_empty() {
             return Ok(vec![]);
         }
@@ -221,7 +236,9 @@ fn predictions(eval: &[Labelled], answers: &Answers, closed: &Closed) -> Vec<Val
             .collect();
         let confidence: Map<String, Value> = all
             .iter()
-            .filter_map(|(said, confidence)| Some((said.name.to_owned(), confidence.as_ref()?[row].into())))
+            .filter_map(|(said, confidence)| {
+                Some((said.name.to_owned(), confidence.as_ref()?[row].into()))
+            })
             .collect();
         let model = &answers.said[0];
         let shares = model.shares.as_ref().map(|shares| &shares[row]);

@@ -55,7 +55,8 @@ impl Ontology {
         for (number, row) in rows {
             let word = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
             let (Some(id), Some(name)) = (word("id"), word("name")) else {
-                let problem = "has no `id` and `name`; an ontology has rows `id`, `name`, `synonyms`, `is_a`";
+                let problem =
+                    "has no `id` and `name`; an ontology has rows `id`, `name`, `synonyms`, `is_a`";
                 return Err(row_error(path, number, problem));
             };
             let mut names = vec![name];
@@ -73,15 +74,27 @@ impl Ontology {
     }
 
     fn of(mut terms: Vec<Term>, parents: &[Vec<String>]) -> Result<Self, &'static str> {
-        let ids: HashMap<String, usize> = terms.iter().enumerate().map(|(at, term)| (term.id.clone(), at)).collect();
+        let ids: HashMap<String, usize> = terms
+            .iter()
+            .enumerate()
+            .map(|(at, term)| (term.id.clone(), at))
+            .collect();
         for (term, parents) in terms.iter_mut().zip(parents) {
-            term.parents = parents.iter().filter_map(|id| ids.get(id).copied()).collect();
+            term.parents = parents
+                .iter()
+                .filter_map(|id| ids.get(id).copied())
+                .collect();
         }
         if terms.iter().all(|term| term.parents.is_empty()) {
-            return Err("no term `is_a` another one, so there are no distances; give rows with `is_a`");
+            return Err(
+                "no term `is_a` another one, so there are no distances; give rows with `is_a`",
+            );
         }
-        let above = (0..terms.len()).map(|at| ancestors(&terms, at)).collect::<Vec<_>>();
-        let cyclic = (0..terms.len()).any(|at| terms[at].parents.iter().any(|p| above[*p].contains(&at)));
+        let above = (0..terms.len())
+            .map(|at| ancestors(&terms, at))
+            .collect::<Vec<_>>();
+        let cyclic =
+            (0..terms.len()).any(|at| terms[at].parents.iter().any(|p| above[*p].contains(&at)));
         match cyclic {
             true => Err("a term is a kind of itself; correct `is_a`"),
             false => Ok(Self { terms, ids, above }),
@@ -97,7 +110,10 @@ impl Ontology {
                 Some(at) => {
                     label.term = Some(self.terms[at].id.clone());
                     let more = self.terms[at].names.iter();
-                    let more: Vec<String> = more.filter(|name| !label.names.contains(name)).cloned().collect();
+                    let more: Vec<String> = more
+                        .filter(|name| !label.names.contains(name))
+                        .cloned()
+                        .collect();
                     label.names.extend(more);
                 }
                 None => missing.push(label.name.clone()),
@@ -119,14 +135,27 @@ impl Ontology {
             let words = core(name);
             !words.is_empty() && wanted.contains(&words)
         };
-        let by_name = self.terms.iter().position(|term| term.names.first().is_some_and(same));
-        by_name.or_else(|| self.terms.iter().position(|term| term.names.iter().any(same)))
+        let by_name = self
+            .terms
+            .iter()
+            .position(|term| term.names.first().is_some_and(same));
+        by_name.or_else(|| {
+            self.terms
+                .iter()
+                .position(|term| term.names.iter().any(same))
+        })
     }
 
     /// How near the labels of a set are to each other; labels without a term are near to themselves only.
     pub fn nearness(&self, labels: &[Label]) -> Nearness {
-        let at: Vec<Option<usize>> = labels.iter().map(|label| self.ids.get(label.term.as_ref()?).copied()).collect();
-        let ways: Vec<Option<Vec<usize>>> = at.iter().map(|at| at.map(|at| self.distances(at))).collect();
+        let at: Vec<Option<usize>> = labels
+            .iter()
+            .map(|label| self.ids.get(label.term.as_ref()?).copied())
+            .collect();
+        let ways: Vec<Option<Vec<usize>>> = at
+            .iter()
+            .map(|at| at.map(|at| self.distances(at)))
+            .collect();
         let depths = self.depths();
         let distance = |i: usize, j: usize| {
             let steps = ways[i].as_ref()?.get(at[j]?)?;
@@ -134,24 +163,44 @@ impl Ontology {
         };
         let n = labels.len();
         let pairs = || (0..n).flat_map(|i| (0..n).map(move |j| (i, j)));
-        let longest = pairs().filter_map(|(i, j)| distance(i, j)).fold(1.0, f64::max);
+        let longest = pairs()
+            .filter_map(|(i, j)| distance(i, j))
+            .fold(1.0, f64::max);
         let table = |score: &dyn Fn(usize, usize) -> Option<f64>| -> Vec<Vec<f64>> {
-            let one = |i: usize, j: usize| if i == j { 1.0 } else { score(i, j).unwrap_or(0.0) };
-            (0..n).map(|i| (0..n).map(|j| one(i, j)).collect()).collect()
+            let one = |i: usize, j: usize| {
+                if i == j {
+                    1.0
+                } else {
+                    score(i, j).unwrap_or(0.0)
+                }
+            };
+            (0..n)
+                .map(|i| (0..n).map(|j| one(i, j)).collect())
+                .collect()
         };
         Nearness {
             known: at.iter().map(Option::is_some).collect(),
             tables: vec![
-                ("ontology_path", table(&|i, j| Some(1.0 - distance(i, j)? / longest))),
-                ("ontology_lin", table(&|i, j| Some(self.lin(at[i]?, at[j]?)))),
-                ("ontology_wu_palmer", table(&|i, j| Some(self.wu_palmer(&depths, at[i]?, at[j]?)))),
+                (
+                    "ontology_path",
+                    table(&|i, j| Some(1.0 - distance(i, j)? / longest)),
+                ),
+                (
+                    "ontology_lin",
+                    table(&|i, j| Some(self.lin(at[i]?, at[j]?))),
+                ),
+                (
+                    "ontology_wu_palmer",
+                    table(&|i, j| Some(self.wu_palmer(&depths, at[i]?, at[j]?))),
+                ),
             ],
         }
     }
 
     /// Edges from a term to every other, up and down.
     fn distances(&self, from: usize) -> Vec<usize> {
-        let mut near: Vec<Vec<usize>> = self.terms.iter().map(|term| term.parents.clone()).collect();
+        let mut near: Vec<Vec<usize>> =
+            self.terms.iter().map(|term| term.parents.clone()).collect();
         for (child, term) in self.terms.iter().enumerate() {
             for parent in &term.parents {
                 near[*parent].push(child);
@@ -193,7 +242,11 @@ impl Ontology {
     }
 
     fn content(&self, at: usize) -> f64 {
-        let below = self.above.iter().filter(|above| above.contains(&at)).count();
+        let below = self
+            .above
+            .iter()
+            .filter(|above| above.contains(&at))
+            .count();
         1.0 - (below as f64).ln() / (self.terms.len() as f64).ln()
     }
 
@@ -220,7 +273,11 @@ pub struct Nearness {
 
 impl Nearness {
     /// The scores of rows whose label has a term, by measure.
-    pub fn scores(&self, truth: &[Option<usize>], chosen: &[Option<usize>]) -> Vec<(&'static str, Vec<f64>)> {
+    pub fn scores(
+        &self,
+        truth: &[Option<usize>],
+        chosen: &[Option<usize>],
+    ) -> Vec<(&'static str, Vec<f64>)> {
         let each = self.tables.iter().map(|(name, table)| {
             let rows = truth.iter().zip(chosen);
             let scores = rows.filter_map(|(truth, chosen)| {
@@ -250,8 +307,16 @@ fn ancestors(terms: &[Term], of: usize) -> HashSet<usize> {
 /// A list of words, or words divided by `|`.
 fn list(value: Option<&Value>) -> Vec<String> {
     match value {
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(Value::String(text)) => text.split('|').filter(|w| !w.is_empty()).map(str::to_owned).collect(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+        Some(Value::String(text)) => text
+            .split('|')
+            .filter(|w| !w.is_empty())
+            .map(str::to_owned)
+            .collect(),
         _ => vec![],
     }
 }
@@ -260,12 +325,18 @@ fn list(value: Option<&Value>) -> Vec<String> {
 fn core(name: &str) -> BTreeSet<String> {
     // The usual kind of T cell; alone, the two letters tell cells of the pancreas apart.
     let lower = name.to_lowercase().replace("alpha-beta", " ");
-    let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
     let long = words.flat_map(|word| {
-        let word = SHORT.iter().find(|(short, _)| *short == word).map_or(word, |(_, long)| long);
+        let word = SHORT
+            .iter()
+            .find(|(short, _)| *short == word)
+            .map_or(word, |(_, long)| long);
         word.split(' ').map(singular).collect::<Vec<_>>()
     });
-    long.filter(|word| !FILLERS.contains(&word.as_str())).collect()
+    long.filter(|word| !FILLERS.contains(&word.as_str()))
+        .collect()
 }
 
 fn singular(word: &str) -> String {
@@ -298,7 +369,10 @@ mod tests {
             definition: String::new(),
             parents: vec![],
         };
-        let parents: Vec<Vec<String>> = rows.iter().map(|(.., parent)| list(Some(&(*parent).into()))).collect();
+        let parents: Vec<Vec<String>> = rows
+            .iter()
+            .map(|(.., parent)| list(Some(&(*parent).into())))
+            .collect();
         Ontology::of(rows.iter().map(term).collect(), &parents).unwrap()
     }
 
@@ -317,7 +391,17 @@ mod tests {
         let mut labels = labels(&["CD4 T", "CD8+ T cells", "B", "NK", "Mono", "Tumour"]);
         let missing = ontology().name(&mut labels);
         let terms: Vec<Option<&str>> = labels.iter().map(|label| label.term.as_deref()).collect();
-        assert_eq!(terms, [Some("CL:3"), Some("CL:4"), Some("CL:5"), Some("CL:7"), Some("CL:6"), None]);
+        assert_eq!(
+            terms,
+            [
+                Some("CL:3"),
+                Some("CL:4"),
+                Some("CL:5"),
+                Some("CL:7"),
+                Some("CL:6"),
+                None
+            ]
+        );
         assert_eq!(missing, ["Tumour"]);
         assert!(labels[3].names.contains(&"natural killer cell".into()));
     }
@@ -351,8 +435,15 @@ mod tests {
 
     #[test]
     fn what_is_no_ontology_is_refused() {
-        let term = |id: &str| Term { id: id.into(), names: vec![id.into()], definition: String::new(), parents: vec![] };
-        let of = |parents: [&[String]; 2]| Ontology::of(vec![term("a"), term("b")], &parents.map(<[String]>::to_vec));
+        let term = |id: &str| Term {
+            id: id.into(),
+            names: vec![id.into()],
+            definition: String::new(),
+            parents: vec![],
+        };
+        let of = |parents: [&[String]; 2]| {
+            Ontology::of(vec![term("a"), term("b")], &parents.map(<[String]>::to_vec))
+        };
         assert!(of([&[], &[]]).is_err());
         assert!(of([&["b".into()], &["a".into()]]).is_err_and(|e| e.contains("itself")));
         assert!(of([&[], &["a".into()]]).is_ok());

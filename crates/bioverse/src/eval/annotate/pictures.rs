@@ -24,7 +24,13 @@ const LETTER: f64 = 6.6;
 /// Colours of the page's palette; beyond them shapes differ.
 const COLOURS: usize = 7;
 /// Methods whose curves are drawn beside the model's.
-const CURVES: [&str; 5] = ["model", "similarity", "logistic_pca50", "linear_head", "knn_15"];
+const CURVES: [&str; 5] = [
+    "model",
+    "similarity",
+    "logistic_pca50",
+    "linear_head",
+    "knn_15",
+];
 /// Points of a curve.
 const POINTS: usize = 60;
 
@@ -41,12 +47,22 @@ pub fn all(
     if closed.labels.len() <= LABELS {
         pictures.push(matrix(&id, truth, &answers.said[0], closed)?);
     }
-    let drawn = answers.said.iter().filter(|said| CURVES.contains(&said.name));
+    let drawn = answers
+        .said
+        .iter()
+        .filter(|said| CURVES.contains(&said.name));
     let drawn: Vec<&Said> = drawn.collect();
     pictures.extend(Picture::chart(reliability(&id, truth, &drawn))?);
     pictures.extend(Picture::chart(abstention(&id, truth, &drawn))?);
     if let Some(aligned) = &answers.aligned {
-        pictures.extend(maps(&id, eval, truth, &answers.said[0], &aligned.records, closed)?);
+        pictures.extend(maps(
+            &id,
+            eval,
+            truth,
+            &answers.said[0],
+            &aligned.records,
+            closed,
+        )?);
     }
     Ok(pictures)
 }
@@ -101,15 +117,26 @@ fn matrix(id: &str, truth: &Truth, model: &Said, closed: &Closed) -> Result<Pict
             y: top + row as f64 * SIDE,
             // Darker shades would hide the number in them.
             shade: (60.0 * share).round() / 100.0,
-            text: if count > 0 { count.to_string() } else { String::new() },
-            title: format!("{} taken for {}: {count} of {all}", names[row], names[column]),
+            text: if count > 0 {
+                count.to_string()
+            } else {
+                String::new()
+            },
+            title: format!(
+                "{} taken for {}: {count} of {all}",
+                names[row], names[column]
+            ),
         }
     };
     let places = (0..n).flat_map(|row| (0..n).map(move |column| (row, column)));
     let middle = |at: usize| (at as f64 + 0.5) * SIDE;
     let name = |start: f64| {
         let each = names.iter().enumerate();
-        each.map(|(at, name)| Name { at: start + middle(at), label: short(name) }).collect()
+        each.map(|(at, name)| Name {
+            at: start + middle(at),
+            label: short(name),
+        })
+        .collect()
     };
     let right: usize = (0..n).map(|at| counts[at][at]).sum();
     let all: usize = counts.iter().flatten().sum();
@@ -184,7 +211,8 @@ fn abstention(id: &str, truth: &Truth, drawn: &[&Said]) -> Plot {
     Plot {
         id: format!("abstention-{id}"),
         title: "What is gained by abstaining?".into(),
-        note: "Accuracy of what is answered when only the most confident share of the rows is.".into(),
+        note: "Accuracy of what is answered when only the most confident share of the rows is."
+            .into(),
         across: across("share of rows answered"),
         series: drawn.iter().filter_map(curve).collect(),
         levels: vec![],
@@ -227,23 +255,36 @@ fn maps(
     closed: &Closed,
 ) -> Result<Vec<Picture>> {
     let inside = truth.inside();
-    let chosen: Vec<usize> = spread(inside.len(), map::PAIRS).into_iter().map(|at| inside[at]).collect();
-    let rows: Vec<Vec<f32>> = chosen.iter().map(|row| records.row(*row).to_vec()).collect();
+    let chosen: Vec<usize> = spread(inside.len(), map::PAIRS)
+        .into_iter()
+        .map(|at| inside[at])
+        .collect();
+    let rows: Vec<Vec<f32>> = chosen
+        .iter()
+        .map(|row| records.row(*row).to_vec())
+        .collect();
     let vectors = projection::unit(&rows);
     let plane = projection::principal(&vectors);
     let near = projection::neighbours(&vectors, &plane);
-    let planes = [("pca", "Records by label, principal components", Some(plane)), ("tsne", "Records by label, t-SNE", near)];
+    let planes = [
+        ("pca", "Records by label, principal components", Some(plane)),
+        ("tsne", "Records by label, t-SNE", near),
+    ];
     let mut pictures = vec![];
     for (kind, title, plane) in planes {
         let Some(plane) = plane else { continue };
         let places = map::placed(&plane.points);
         let point = |(at, row): (usize, &usize)| {
-            let said = model.chosen[*row].map_or("nothing", |label| closed.labels[label].name.as_str());
+            let said =
+                model.chosen[*row].map_or("nothing", |label| closed.labels[label].name.as_str());
             let wrong = model.chosen[*row] != truth.labels[*row];
             Point {
                 x: places[at][0],
                 y: places[at][1],
-                title: format!("{}: {}, the model says {said}", eval[*row].id, eval[*row].label),
+                title: format!(
+                    "{}: {}, the model says {said}",
+                    eval[*row].id, eval[*row].label
+                ),
                 wrong,
             }
         };

@@ -117,8 +117,11 @@ fn sources(sections: &[DataSection], modality: &str, known: &[String]) -> Vec<So
         here.map(|(index, (source, _))| (section, index, source))
             .collect::<Vec<_>>()
     });
-    let (columns, others): (Vec<_>, Vec<_>) = all.partition(|(.., source)| source.label_field.is_some());
-    let asked = others.into_iter().filter(|(.., source)| source.text_field.is_none());
+    let (columns, others): (Vec<_>, Vec<_>) =
+        all.partition(|(.., source)| source.label_field.is_some());
+    let asked = others
+        .into_iter()
+        .filter(|(.., source)| source.text_field.is_none());
     let chosen = columns.into_iter().chain(asked);
     chosen
         .map(|(section, index, source)| Source {

@@ -40,7 +40,10 @@ pub fn run(
     let (mut texts, mut owners) = (vec![], vec![]);
     for (at, label) in labels.iter().enumerate() {
         let definition = ontology.and_then(|ontology| ontology.definition(label));
-        let own = [label.answer.as_str(), label.names.last().unwrap_or(&label.name)];
+        let own = [
+            label.answer.as_str(),
+            label.names.last().unwrap_or(&label.name),
+        ];
         for text in own.into_iter().chain(definition) {
             texts.push(text.to_owned());
             owners.push(at);
@@ -52,7 +55,9 @@ pub fn run(
     let mut means = Matrix::zeros(labels.len(), found.cols);
     for (row, owner) in owners.iter().enumerate() {
         let mean = &mut means.data[owner * found.cols..(owner + 1) * found.cols];
-        mean.iter_mut().zip(found.row(row)).for_each(|(m, x)| *m += x);
+        mean.iter_mut()
+            .zip(found.row(row))
+            .for_each(|(m, x)| *m += x);
     }
     let cosines = records.times_transposed(&means.normalized());
     let row = |i: usize| {

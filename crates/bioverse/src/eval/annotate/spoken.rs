@@ -63,7 +63,12 @@ impl Speaker<'_> {
         if !learnt.is_empty() {
             parts.push(self.soft(&learnt)?);
         }
-        let answers: Vec<String> = self.closed.labels.iter().map(|l| l.answer.clone()).collect();
+        let answers: Vec<String> = self
+            .closed
+            .labels
+            .iter()
+            .map(|l| l.answer.clone())
+            .collect();
         let asked = Asked {
             session: self.bench.session,
             modality: self.modality,
@@ -121,14 +126,22 @@ impl Speaker<'_> {
         let mut distinct: Vec<&Example> = vec![];
         let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         let place = |example: &Example| example.messages.first().map(|m| m.content.clone());
-        let asked: Vec<String> = examples.iter().map(|e| place(e).unwrap_or_default()).collect();
+        let asked: Vec<String> = examples
+            .iter()
+            .map(|e| place(e).unwrap_or_default())
+            .collect();
         for (example, key) in examples.iter().zip(&asked) {
             places.entry(key).or_insert_with(|| {
                 distinct.push(example);
                 distinct.len() - 1
             });
         }
-        let answers: Vec<String> = self.closed.labels.iter().map(|l| l.answer.clone()).collect();
+        let answers: Vec<String> = self
+            .closed
+            .labels
+            .iter()
+            .map(|l| l.answer.clone())
+            .collect();
         let questions: Vec<likelihood::Closed<'_>> = distinct
             .iter()
             .map(|example| likelihood::Closed {
@@ -142,7 +155,9 @@ impl Speaker<'_> {
         let probable = |row: &Vec<Likelihood>| -> Vec<f64> {
             shares(&row.iter().map(Likelihood::per_token).collect::<Vec<_>>())
         };
-        let rows = asked.iter().map(|key| probable(&found[places[key.as_str()]]));
+        let rows = asked
+            .iter()
+            .map(|key| probable(&found[places[key.as_str()]]));
         Ok(Said::by_shares("base_llm", Role::Baseline, rows.collect()))
     }
 

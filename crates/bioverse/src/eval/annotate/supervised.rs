@@ -51,7 +51,10 @@ impl Task<'_> {
     pub fn plain(&self) -> Option<(Vec<Said>, String)> {
         let features = features::of(&self.train, &self.eval)?;
         let components = Components::fit(&features.train, features.columns, COMPONENTS);
-        let (train, eval) = (components.apply(&features.train), components.apply(&features.eval));
+        let (train, eval) = (
+            components.apply(&features.train),
+            components.apply(&features.eval),
+        );
         let said = [
             self.logistic("logistic_pca50", &train, &eval),
             Some(self.neighbours("knn_15", &train, &eval)),
@@ -80,7 +83,11 @@ impl Task<'_> {
     /// Nothing where there is one label only.
     fn logistic(&self, name: &'static str, train: &Matrix, eval: &Matrix) -> Option<Said> {
         let fitted = Logistic::fit(train, &self.labels, self.classes, C)?;
-        Some(Said::by_shares(name, Role::Baseline, fitted.probabilities(eval)))
+        Some(Said::by_shares(
+            name,
+            Role::Baseline,
+            fitted.probabilities(eval),
+        ))
     }
 
     fn neighbours(&self, name: &'static str, train: &Matrix, eval: &Matrix) -> Said {
@@ -114,8 +121,15 @@ fn standardised(mut train: Matrix, mut eval: Matrix) -> (Matrix, Matrix) {
     for column in 0..train.cols {
         let values = || train.data.iter().skip(column).step_by(train.cols);
         let mean = values().map(|x| f64::from(*x)).sum::<f64>() / n;
-        let variance = values().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
-        let scale = if variance > 1e-12 { variance.sqrt().recip() } else { 0.0 };
+        let variance = values()
+            .map(|x| (f64::from(*x) - mean).powi(2))
+            .sum::<f64>()
+            / n;
+        let scale = if variance > 1e-12 {
+            variance.sqrt().recip()
+        } else {
+            0.0
+        };
         for matrix in [&mut train, &mut eval] {
             let cells = matrix.data.iter_mut().skip(column).step_by(matrix.cols);
             cells.for_each(|x| *x = ((f64::from(*x) - mean) * scale) as f32);
@@ -154,7 +168,11 @@ mod tests {
 
     #[test]
     fn columns_are_standardised_by_the_training_side() {
-        let matrix = |data: Vec<f32>| Matrix { rows: data.len() / 2, cols: 2, data };
+        let matrix = |data: Vec<f32>| Matrix {
+            rows: data.len() / 2,
+            cols: 2,
+            data,
+        };
         let (train, eval) = standardised(matrix(vec![1.0, 5.0, 3.0, 5.0]), matrix(vec![2.0, 9.0]));
         assert_eq!(train.data, [-1.0, 0.0, 1.0, 0.0]);
         assert_eq!(eval.data, [0.0, 0.0]);

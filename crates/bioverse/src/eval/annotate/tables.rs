@@ -41,7 +41,12 @@ pub fn sheets(findings: &Findings, truth: &Truth, model: &Said, closed: &Closed)
 fn methods_table(findings: &Findings) -> Table {
     let shown: Vec<(&str, &str)> = METRICS
         .into_iter()
-        .filter(|(metric, _)| findings.methods.iter().any(|m| m.numbers.contains_key(*metric)))
+        .filter(|(metric, _)| {
+            findings
+                .methods
+                .iter()
+                .any(|m| m.numbers.contains_key(*metric))
+        })
         .collect();
     let mut header = vec!["method".to_owned(), "acc".into(), "±".into()];
     header.extend(shown.iter().skip(1).map(|(_, title)| (*title).to_owned()));
@@ -71,14 +76,22 @@ fn labels_table(truth: &Truth, model: &Said, closed: &Closed) -> Table {
         let most = wrong.max_by_key(|other| counts[at][*other]);
         let most = most.filter(|other| counts[at][*other] > 0);
         let taken = most.map_or(String::new(), |other| {
-            let name = closed.labels.get(other).map_or("nothing", |l| l.name.as_str());
+            let name = closed
+                .labels
+                .get(other)
+                .map_or("nothing", |l| l.name.as_str());
             format!("{} ({})", short(name), counts[at][other])
         });
         let share = |part: usize, of: usize| match of {
             0 => String::new(),
             of => format!("{:.1}", 100.0 * part as f64 / of as f64),
         };
-        let cells = [n.to_string(), share(both, n), share(2 * both, n + said), taken];
+        let cells = [
+            n.to_string(),
+            share(both, n),
+            share(2 * both, n + said),
+            taken,
+        ];
         table.row(&short(&label.name), cells);
     }
     table
@@ -98,19 +111,50 @@ pub fn confusion(truth: &Truth, said: &Said) -> Vec<Vec<usize>> {
 /// What the methods are.
 pub fn methods() -> Vec<(String, String)> {
     let all = [
-        ("model", "the LLM's own answer: the one of the likelihood variants that does best on training rows; without training rows `likelihood_calibrated`. Probabilities: softmax of the scores over the closed set, at a temperature fitted on those training rows (Guo et al. 2017)"),
-        ("likelihood_raw", "ln p(label with the end of its turn | question with the record's soft tokens)"),
+        (
+            "model",
+            "the LLM's own answer: the one of the likelihood variants that does best on training rows; without training rows `likelihood_calibrated`. Probabilities: softmax of the scores over the closed set, at a temperature fitted on those training rows (Guo et al. 2017)",
+        ),
+        (
+            "likelihood_raw",
+            "ln p(label with the end of its turn | question with the record's soft tokens)",
+        ),
         ("likelihood_norm", "the same per token"),
-        ("likelihood_pmi", "raw minus the same for a record that says nothing, the mean of the measured records' soft tokens (domain-conditional PMI, Holtzman et al. 2021)"),
-        ("likelihood_calibrated", "per token, minus the same for the mean record (contextual calibration, Zhao et al. 2021)"),
-        ("generated", "a free greedy answer: the label it is a name of, else the longest name of a label in it, else wrong"),
-        ("similarity", "cosine of the record's soft vector and the label's texts (answer, name, definition) in the aligned space; probabilities at temperature .07"),
-        ("base_llm", "likelihoods per token of the frozen LLM without adapter, the record written into the question where it is text, else absent"),
-        ("logistic_pca50", "logistic regression (L2, C = 1) on 50 principal components of plain features: ln(1 + 10^4 count / total) of cells, TF-IDF of substrings of text; fitted on training rows"),
-        ("knn_15", "15 nearest training rows in those components (Euclidean)"),
-        ("linear_head", "logistic regression (L2, C = 1) on the frozen encoder's pooled states, standardised: no LLM"),
+        (
+            "likelihood_pmi",
+            "raw minus the same for a record that says nothing, the mean of the measured records' soft tokens (domain-conditional PMI, Holtzman et al. 2021)",
+        ),
+        (
+            "likelihood_calibrated",
+            "per token, minus the same for the mean record (contextual calibration, Zhao et al. 2021)",
+        ),
+        (
+            "generated",
+            "a free greedy answer: the label it is a name of, else the longest name of a label in it, else wrong",
+        ),
+        (
+            "similarity",
+            "cosine of the record's soft vector and the label's texts (answer, name, definition) in the aligned space; probabilities at temperature .07",
+        ),
+        (
+            "base_llm",
+            "likelihoods per token of the frozen LLM without adapter, the record written into the question where it is text, else absent",
+        ),
+        (
+            "logistic_pca50",
+            "logistic regression (L2, C = 1) on 50 principal components of plain features: ln(1 + 10^4 count / total) of cells, TF-IDF of substrings of text; fitted on training rows",
+        ),
+        (
+            "knn_15",
+            "15 nearest training rows in those components (Euclidean)",
+        ),
+        (
+            "linear_head",
+            "logistic regression (L2, C = 1) on the frozen encoder's pooled states, standardised: no LLM",
+        ),
         ("knn_encoder", "15 nearest training rows in those states"),
         ("majority", "the most frequent training label"),
     ];
-    all.map(|(name, text)| (format!("method {name}"), text.to_owned())).into()
+    all.map(|(name, text)| (format!("method {name}"), text.to_owned()))
+        .into()
 }

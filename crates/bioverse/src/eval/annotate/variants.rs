@@ -23,7 +23,12 @@ pub enum Variant {
 }
 
 /// All, in the order in which they are preferred where they do equally well.
-pub const ALL: [Variant; 4] = [Variant::Calibrated, Variant::Norm, Variant::Pmi, Variant::Raw];
+pub const ALL: [Variant; 4] = [
+    Variant::Calibrated,
+    Variant::Norm,
+    Variant::Pmi,
+    Variant::Raw,
+];
 
 impl Variant {
     /// Its name in files.
@@ -48,7 +53,9 @@ impl Variant {
     fn scores(self, rows: &[Vec<Likelihood>], prior: &[Likelihood]) -> Vec<Vec<f64>> {
         let row = |row: &Vec<Likelihood>| {
             let pairs = row.iter().zip(prior);
-            pairs.map(|(found, prior)| self.score(found, prior)).collect()
+            pairs
+                .map(|(found, prior)| self.score(found, prior))
+                .collect()
         };
         rows.iter().map(row).collect()
     }
@@ -73,13 +80,26 @@ impl Scored {
             .map(|variant| {
                 let scores = variant.scores(&self.sample, &self.prior);
                 let right = scores.iter().zip(&self.labels);
-                let right = right.filter(|(row, label)| best(row) == Some(**label)).count();
+                let right = right
+                    .filter(|(row, label)| best(row) == Some(**label))
+                    .count();
                 let accuracy = right as f64 / self.labels.len().max(1) as f64;
-                (variant, accuracy, calibration::temperature(&scores, &self.labels))
+                (
+                    variant,
+                    accuracy,
+                    calibration::temperature(&scores, &self.labels),
+                )
             })
             .to_vec();
-        let chosen = fits.iter().fold(&fits[0], |best, next| if next.1 > best.1 { next } else { best });
-        let mut said = vec![Said::by_shares("model", Role::Model, self.shares(chosen.0, chosen.2))];
+        let chosen = fits.iter().fold(
+            &fits[0],
+            |best, next| if next.1 > best.1 { next } else { best },
+        );
+        let mut said = vec![Said::by_shares(
+            "model",
+            Role::Model,
+            self.shares(chosen.0, chosen.2),
+        )];
         for (variant, _, temperature) in &fits {
             let shares = self.shares(*variant, *temperature);
             said.push(Said::by_shares(variant.name(), Role::Model, shares));
@@ -89,7 +109,8 @@ impl Scored {
 
     fn shares(&self, variant: Variant, temperature: f64) -> Vec<Vec<f64>> {
         let scores = variant.scores(&self.rows, &self.prior).into_iter();
-        let tempered = scores.map(|row| row.into_iter().map(|s| s / temperature).collect::<Vec<_>>());
+        let tempered =
+            scores.map(|row| row.into_iter().map(|s| s / temperature).collect::<Vec<_>>());
         tempered.map(|row| shares(&row)).collect()
     }
 
@@ -151,7 +172,10 @@ mod tests {
         assert!(note.contains("likelihood_calibrated"), "{note}");
         let (said, note) = scored(vec![0, 0]).said();
         assert_eq!(said[0].chosen, [Some(0)]);
-        assert!(note.contains("likelihood_raw") && note.contains("100.0 %"), "{note}");
+        assert!(
+            note.contains("likelihood_raw") && note.contains("100.0 %"),
+            "{note}"
+        );
         let names: Vec<&str> = said.iter().map(|said| said.name).collect();
         assert_eq!(names[..2], ["model", "likelihood_calibrated"]);
         let (said, _) = scored(vec![1, 0]).said();
