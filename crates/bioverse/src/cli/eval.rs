@@ -30,9 +30,12 @@ pub struct Eval {
     modality: Option<String>,
     #[command(flatten)]
     rows: Rows,
-    /// `annotate`: what to ask, with `{}` where the record stands; without it the question that the bundle was tuned with.
+    /// `annotate`, `describe`, `qa`: what to ask, with `{}` where the record stands; without it the question that the bundle was tuned with.
     #[arg(long, value_name = "TEXT")]
     question: Option<String>,
+    /// `describe`: also cut texts into the tokens of this Hugging Face folder, for BLEU and METEOR (SciBERT's in most papers).
+    #[arg(long, value_name = "DIR")]
+    tokenizer: Option<PathBuf>,
     /// `annotate`: rows `id`, `name`, `synonyms`, `is_a` of an ontology (cell_ontology.jsonl.gz), for scores by distance.
     #[arg(long, value_name = "FILE")]
     ontology: Option<PathBuf>,
@@ -135,6 +138,7 @@ impl Eval {
             question: self.question,
             ontology: self.ontology,
             nodes: self.nodes,
+            tokenizer: self.tokenizer,
             limit: self.limit,
             generation: GenerationConfig {
                 max_new_tokens: self.max_new_tokens,

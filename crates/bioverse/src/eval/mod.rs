@@ -137,8 +137,10 @@ pub struct Request {
     pub modality: Option<String>,
     /// Rows in place of those the bundle was trained on; with `text_field` they are pairs, without they are instructions.
     pub data: Option<DataSection>,
-    /// What `annotate` asks, with `{}` where the record stands, in place of what the bundle was tuned with.
+    /// What is asked about a record, with `{}` where it stands, in place of what the bundle was tuned with.
     pub question: Option<String>,
+    /// A folder with the WordPiece tokenizer that `describe` cuts texts with, besides words.
+    pub tokenizer: Option<PathBuf>,
     /// The ontology that `annotate` measures distances in.
     pub ontology: Option<PathBuf>,
     /// Nodes of the knowledge graph whose edges `data` names, for `cross`.

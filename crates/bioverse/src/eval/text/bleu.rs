@@ -1,4 +1,4 @@
-//! BLEU (Papineni et al., ACL 2002) as two programs compute it: sacrebleu and nltk.
+//! BLEU (Papineni et al., ACL 2002) as three programs compute it: sacrebleu, nltk and Hugging Face evaluate.
 
 use super::{clipped, windows};
 
@@ -27,82 +27,103 @@ pub struct Bleu {
 /// sacrebleu's corpus score, `nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`.
 pub fn sacrebleu<S: AsRef<str>>(predictions: &[S], references: &[S]) -> Bleu {
     let pairs = predictions.iter().zip(references);
-    let statistics = pairs.fold(Statistics::default(), |mut all, (said, due)| {
-        all.add(said.as_ref(), due.as_ref());
-        all
-    });
-    statistics.score(Orders::All)
+    let counts = pairs.map(|(said, due)| Counts::of_13a(said.as_ref(), due.as_ref()));
+    counts.sum::<Counts>().sacrebleu(Orders::All)
 }
 
 /// sacrebleu's sentence score, which stops at the longest n-gram that the prediction has (`eff:yes`).
 pub fn sacrebleu_sentence(prediction: &str, reference: &str) -> Bleu {
-    let mut statistics = Statistics::default();
-    statistics.add(prediction, reference);
-    statistics.score(Orders::Effective)
+    Counts::of_13a(prediction, reference).sacrebleu(Orders::Effective)
 }
 
-/// nltk's `corpus_bleu` with one reference each, weights `1 / order`, no smoothing. An n-gram length without any match
-/// makes the score vanish, as it does there.
+/// nltk's `corpus_bleu` with one reference each: [`Counts::nltk`] of all pairs.
 pub fn corpus_bleu<T: Eq + std::hash::Hash>(
     predictions: &[Vec<T>],
     references: &[Vec<T>],
     order: usize,
 ) -> f64 {
-    let pairs = || predictions.iter().zip(references);
-    let precision = |n: usize| {
-        let matches: usize = pairs().map(|(said, due)| clipped(said, due, n)).sum();
-        // nltk counts at least one n-gram for each prediction, however short it is.
-        let total: usize = pairs().map(|(said, _)| windows(said.len(), n).max(1)).sum();
-        (matches, total)
-    };
-    if precision(1).0 == 0 {
-        return 0.0;
-    }
-    let log = |n: usize| match precision(n) {
-        (0, _) => f64::MIN_POSITIVE.ln(),
-        (matches, total) => (matches as f64 / total as f64).ln(),
-    };
-    let mean = (1..=order).map(log).sum::<f64>() / order as f64;
-    let lengths = pairs().fold((0, 0), |(said, due), pair| {
-        (said + pair.0.len(), due + pair.1.len())
-    });
-    brevity_penalty(lengths.0, lengths.1) * mean.exp()
+    let pairs = predictions.iter().zip(references);
+    let counts = pairs.map(|(said, due)| Counts::of(said, due));
+    counts.sum::<Counts>().nltk(order)
 }
 
-#[derive(Debug, Default)]
-struct Statistics {
+/// What BLEU counts in one prediction or, added up, in many: a corpus need not be cut into n-grams again for every sample
+/// of its rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
     sys_len: usize,
     ref_len: usize,
-    counts: [usize; ORDER],
+    /// Matching n-grams, n = 1..4.
+    matches: [usize; ORDER],
+    /// N-grams of the predictions.
     totals: [usize; ORDER],
+    /// The same as nltk counts them: at least one for each prediction, however short it is.
+    at_least_one: [usize; ORDER],
 }
 
 /// Which n-gram lengths enter the mean.
-enum Orders {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Orders {
+    /// All four (`eff:no`).
     All,
-    /// Up to the longest that occurs.
+    /// Up to the longest that occurs (`eff:yes`).
     Effective,
 }
 
-impl Statistics {
-    fn add(&mut self, prediction: &str, reference: &str) {
-        let (said, due) = (tokens_13a(prediction), tokens_13a(reference));
-        self.sys_len += said.len();
-        self.ref_len += due.len();
-        for n in 1..=ORDER {
-            self.counts[n - 1] += clipped(&said, &due, n);
-            self.totals[n - 1] += windows(said.len(), n);
+impl Counts {
+    /// Of one tokenised prediction.
+    pub fn of<T: Eq + std::hash::Hash>(said: &[T], due: &[T]) -> Self {
+        let totals = std::array::from_fn(|i| windows(said.len(), i + 1));
+        Self {
+            sys_len: said.len(),
+            ref_len: due.len(),
+            matches: std::array::from_fn(|i| clipped(said, due, i + 1)),
+            totals,
+            at_least_one: totals.map(|total| total.max(1)),
         }
     }
 
-    fn score(self, orders: Orders) -> Bleu {
+    /// Of one prediction, in [`tokens_13a`].
+    pub fn of_13a(prediction: &str, reference: &str) -> Self {
+        Self::of(&tokens_13a(prediction), &tokens_13a(reference))
+    }
+
+    /// `nltk.translate.bleu_score.corpus_bleu` with weights `1 / order` and no smoothing, 0–1. An n-gram length without any
+    /// match makes the score vanish, as it does there. `order` is at most 4.
+    pub fn nltk(&self, order: usize) -> f64 {
+        if self.matches[0] == 0 {
+            return 0.0;
+        }
+        let orders = self.matches.iter().zip(&self.at_least_one).take(order);
+        let log = |(matches, total): (&usize, &usize)| match matches {
+            0 => f64::MIN_POSITIVE.ln(),
+            _ => (*matches as f64 / *total as f64).ln(),
+        };
+        let mean = orders.map(log).sum::<f64>() / order.clamp(1, ORDER) as f64;
+        brevity_penalty(self.sys_len, self.ref_len) * mean.exp()
+    }
+
+    /// The metric `bleu` of Hugging Face `evaluate` without smoothing (`compute_bleu` of TensorFlow's nmt), 0–1: 0 where an
+    /// n-gram length has no match. `order` is at most 4.
+    pub fn hugging_face(&self, order: usize) -> f64 {
+        let orders = self.matches.iter().zip(&self.totals).take(order);
+        let log = |(matches, total): (&usize, &usize)| (*matches as f64 / *total as f64).ln();
+        if orders.clone().any(|(matches, _)| *matches == 0) {
+            return 0.0;
+        }
+        let mean = orders.map(log).sum::<f64>() / order.clamp(1, ORDER) as f64;
+        brevity_penalty(self.sys_len, self.ref_len) * mean.exp()
+    }
+
+    /// sacrebleu's score with exponential smoothing, 0–100.
+    pub fn sacrebleu(self, orders: Orders) -> Bleu {
         let brevity_penalty = brevity_penalty(self.sys_len, self.ref_len);
         let mut precisions = [0.0; ORDER];
         let mut score = 0.0;
-        if self.counts.iter().any(|count| *count > 0) {
+        if self.matches.iter().any(|count| *count > 0) {
             let present = self.totals.iter().take_while(|total| **total > 0).count();
             let mut halvings = 1.0;
-            let orders_there = self.counts.iter().zip(&self.totals).take(present);
+            let orders_there = self.matches.iter().zip(&self.totals).take(present);
             for (precision, (matches, total)) in precisions.iter_mut().zip(orders_there) {
                 // Each order without a match counts half as much as the one before (NIST's smoothing).
                 let matches = if *matches == 0 {
@@ -128,9 +149,24 @@ impl Statistics {
             brevity_penalty,
             sys_len: self.sys_len,
             ref_len: self.ref_len,
-            counts: self.counts,
+            counts: self.matches,
             totals: self.totals,
         }
+    }
+}
+
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |all, one| {
+            let plus = |a: [usize; ORDER], b: [usize; ORDER]| std::array::from_fn(|i| a[i] + b[i]);
+            Self {
+                sys_len: all.sys_len + one.sys_len,
+                ref_len: all.ref_len + one.ref_len,
+                matches: plus(all.matches, one.matches),
+                totals: plus(all.totals, one.totals),
+                at_least_one: plus(all.at_least_one, one.at_least_one),
+            }
+        })
     }
 }
 
@@ -238,6 +274,16 @@ mod tests {
             "{got:?}"
         );
         assert!(sacrebleu(&["a b"], &["a b c"]).score < 1e-9);
+    }
+
+    #[test]
+    fn a_short_prediction_counts_for_nltk_and_not_for_evaluate() {
+        // "a" against "a", and "a b" against "a b": nltk counts one pair in "a", evaluate none.
+        let pairs = [(vec!["a"], vec!["a"]), (vec!["a", "b"], vec!["a", "b"])];
+        let counts: Counts = pairs.iter().map(|(said, due)| Counts::of(said, due)).sum();
+        assert!((counts.nltk(2) - 0.5f64.sqrt()).abs() < 1e-12);
+        assert!((counts.hugging_face(2) - 1.0).abs() < 1e-12);
+        assert_eq!(counts.hugging_face(4), 0.0);
     }
 
     #[test]

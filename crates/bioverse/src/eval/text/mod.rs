@@ -5,6 +5,7 @@
 //! |---|---|---|---|
 //! | [`bleu::sacrebleu`] | sacrebleu 2, `tok:13a`, `smooth:exp` | mteval 13a | 0–100 |
 //! | [`bleu::corpus_bleu`] | nltk `corpus_bleu` without smoothing | the caller's | 0–1 |
+//! | [`bleu::Counts::hugging_face`] | Hugging Face evaluate `bleu` without smoothing | the caller's (13a there) | 0–1 |
 //! | [`rouge::Rouge`] | rouge-score 0.1.2, with or without stemming | lower case, `[a-z0-9]+` | 0–1 |
 //! | [`meteor::meteor`] | nltk `meteor_score` without WordNet synonyms | the caller's, lower case | 0–1 |
 //!
