@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 use tracing::info;
 
 use super::bench::Bench;
-use super::findings::{Findings, Method, Role};
+use super::findings::{Findings, Method, Role, Sheet};
 use super::rows::{fingerprint, text_of};
 use super::swap::{Asked, distant_partners};
+use super::table::Table;
 use super::worded::worded;
 use crate::error::{Error, Result};
 use facts::{Facts, Vocabulary};
@@ -89,10 +90,45 @@ fn one(bench: &Bench<'_>, modality: &str, rows: &Rows) -> Result<Findings> {
     }
     notes.push(NO_BERTSCORE.into());
     findings.notes = notes;
+    findings.headline = vec!["rougeL".into(), "fact_f1".into()];
+    findings.sheets = vec![sheet(&findings)];
     let facts = vocabulary.as_ref().zip(due.as_deref());
     findings.predictions = predictions(&rows.eval, &said, facts);
     Ok(findings)
 }
+
+/// The numbers that papers compare, method by method.
+fn sheet(findings: &Findings) -> Sheet {
+    let mut table = Table::of(
+        1,
+        std::iter::once("method").chain(SHOWN.map(|(_, name)| name)).map(str::to_owned).collect(),
+    );
+    for method in &findings.methods {
+        let cell = |(metric, _): (&str, &str)| {
+            let number = method.numbers.get(metric);
+            number.map_or(String::new(), |number| format!("{:.3}", number.value))
+        };
+        table.row(&method.name, SHOWN.map(cell));
+    }
+    Sheet {
+        title: "descriptions against their references".into(),
+        table,
+        legend: "facts: names in the text that are true of the record (F1). shuffled: the \
+                 bundle about another row's record; base_llm: the LLM before any training \
+                 here, asked in words. All numbers with intervals are in the report."
+            .into(),
+    }
+}
+
+/// Columns of the table: metric, heading.
+const SHOWN: [(&str, &str); 6] = [
+    ("bleu2_nltk_words", "BLEU-2"),
+    ("bleu4_nltk_words", "BLEU-4"),
+    ("rougeL", "ROUGE-L"),
+    ("meteor_exact_stem_words", "METEOR"),
+    ("exact_match", "exact"),
+    ("fact_f1", "facts"),
+];
 
 const NO_WORDPIECE: &str = "BLEU and METEOR are on words; papers on molecule captions use the WordPiece tokens of SciBERT \
     (allenai/scibert_scivocab_uncased): give its folder with --tokenizer for their variants.";

@@ -33,11 +33,9 @@ pub fn by_encoder(
     Ok((0..eval.len()).map(|row| first_largest(likeness.row(row))).collect())
 }
 
-/// One vector a record: its states as the projector pools them, averaged.
 fn states(session: &Session, modality: &str, records: &[Record]) -> Result<Matrix> {
-    let store = session.encode(modality, records)?;
-    let pooled = store.get(records, &session.device)?;
-    Ok(Matrix::from_tensor(pooled.mean_dim(1).squeeze_dim(1)))
+    let name = |record: usize| format!("record {}", record + 1);
+    Ok(Matrix::from_tensor(session.encoder_vectors(modality, records, &name)?))
 }
 
 fn mean(matrix: &Matrix) -> Vec<f32> {
