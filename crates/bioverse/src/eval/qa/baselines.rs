@@ -1,0 +1,263 @@
+//! What answers closed questions without the bundle's LLM: the most frequent answer, words of the question, the frozen
+//! encoder's states. Each learns from the training side or, where there is none, from four fifths of the measured rows to
+//! answer the last fifth, five times over.
+
+use bioverse_core::Record;
+
+use super::item::{Item, Set};
+use super::measure::Said;
+use crate::Session;
+use crate::error::Result;
+use crate::eval::linear::Matrix;
+use crate::eval::logistic::Logistic;
+use crate::eval::metrics::words;
+use crate::eval::tfidf::TfIdf;
+
+/// Folds where no side is for learning.
+const FOLDS: usize = 5;
+/// Most frequent words kept.
+const WORDS: usize = 4096;
+/// Inverse strength of the penalty: scikit-learn's default.
+const C: f64 = 1.0;
+/// Neighbours that vote.
+const NEAR: usize = 15;
+/// Rows whose neighbours are sought at a time.
+const CHUNK: usize = 256;
+
+/// Rows of both sides in one list, training rows first, and who learns from whom.
+pub struct School<'a> {
+    rows: Vec<&'a Item>,
+    first: usize,
+    classes: usize,
+}
+
+/// Places of rows to learn from and of rows to answer.
+type Lesson = (Vec<usize>, Vec<usize>);
+
+impl<'a> School<'a> {
+    /// Of a set.
+    pub fn of(set: &'a Set) -> Self {
+        Self {
+            rows: set.train.iter().chain(&set.eval).collect(),
+            first: set.train.len(),
+            classes: set.classes.len(),
+        }
+    }
+
+    /// Rows that are learnt from.
+    pub fn learnt(&self) -> usize {
+        match self.first {
+            0 => self.rows.len(),
+            first => first,
+        }
+    }
+
+    fn lessons(&self) -> Vec<Lesson> {
+        let all = self.rows.len();
+        match self.first {
+            0 => (0..FOLDS.min(all))
+                .map(|fold| (0..all).partition(|row| row % FOLDS != fold))
+                .collect(),
+            first => vec![((0..first).collect(), (first..all).collect())],
+        }
+    }
+
+    /// Answers of `fit`, which gives the probability of every class for rows to answer.
+    fn answers(
+        &self,
+        fit: impl Fn(&[usize], &[usize]) -> Option<Vec<Vec<f64>>>,
+    ) -> Option<Said> {
+        let mut shares = vec![vec![]; self.rows.len() - self.first];
+        for (learn, asked) in self.lessons() {
+            for (row, classes) in asked.iter().zip(fit(&learn, &asked)?) {
+                let options = &self.rows[*row].classes;
+                shares[row - self.first] = options.iter().map(|class| classes[*class]).collect();
+            }
+        }
+        Some(Said::of(shares))
+    }
+
+    fn truth(&self, rows: &[usize]) -> Vec<usize> {
+        rows.iter().map(|row| self.rows[*row].truth()).collect()
+    }
+
+    /// Always the answer that is most frequent among rows of the same kind that share the options.
+    pub fn majority(&self) -> Option<Said> {
+        self.answers(|learn, asked| {
+            let of = |row: &usize| {
+                let kind = &self.rows[*row].kind;
+                let alike = learn.iter().filter(|other| self.rows[**other].kind == *kind);
+                let mut counts = vec![0.0; self.classes];
+                let mut n = 0.0;
+                for other in alike {
+                    counts[self.rows[*other].truth()] += 1.0;
+                    n += 1.0;
+                }
+                counts.iter().map(|count| count / f64::max(n, 1.0)).collect()
+            };
+            Some(asked.iter().map(of).collect())
+        })
+    }
+
+    /// Logistic regression on TF-IDF of the words of question and passage.
+    pub fn words(&self) -> Option<Said> {
+        let texts: Vec<String> = self.rows.iter().map(|row| row.text()).collect();
+        self.answers(|learn, asked| {
+            let pick = |rows: &[usize]| -> Vec<&str> {
+                rows.iter().map(|row| texts[*row].as_str()).collect()
+            };
+            let tfidf = TfIdf::fit(&pick(learn), WORDS, words);
+            let x = tfidf.transform(&pick(learn));
+            let model = Logistic::fit(&x, &self.truth(learn), self.classes, C)?;
+            Some(model.probabilities(&tfidf.transform(&pick(asked))))
+        })
+    }
+
+    /// States of the frozen encoder, one vector a row; nothing where a row has not exactly one record.
+    pub fn states(&self, session: &Session, modality: &str) -> Result<Option<Matrix>> {
+        let mut records: Vec<Record> = vec![];
+        for row in &self.rows {
+            match row.example.records.as_slice() {
+                [(name, record)] if name == modality => records.push(record.clone()),
+                _ => return Ok(None),
+            }
+        }
+        let name = |record: usize| self.rows[record].id.clone();
+        let states = session.encoder_vectors(modality, &records, &name)?;
+        Ok(Some(Matrix::from_tensor(states)))
+    }
+
+    /// Logistic regression on vectors, each column scaled by its training mean and deviation: a head without any LLM.
+    pub fn head(&self, states: &Matrix) -> Option<Said> {
+        self.answers(|learn, asked| {
+            let scale = Scale::of(states, learn);
+            let x = scale.rows(states, learn);
+            let model = Logistic::fit(&x, &self.truth(learn), self.classes, C)?;
+            Some(model.probabilities(&scale.rows(states, asked)))
+        })
+    }
+
+    /// Votes of the nearest training rows by cosine, after the training mean was taken away.
+    pub fn neighbours(&self, states: &Matrix) -> Option<Said> {
+        self.answers(|learn, asked| {
+            let scale = Scale::of(states, learn);
+            let known = scale.centred(states, learn).normalized();
+            let truth = self.truth(learn);
+            let mut votes = vec![];
+            for asked in asked.chunks(CHUNK) {
+                let queries = scale.centred(states, asked).normalized();
+                let likeness = queries.times_transposed(&known);
+                let rows = (0..likeness.rows).map(|row| self.vote(likeness.row(row), &truth));
+                votes.extend(rows);
+            }
+            Some(votes)
+        })
+    }
+
+    fn vote(&self, likeness: &[f32], truth: &[usize]) -> Vec<f64> {
+        let near = crate::eval::metrics::top(likeness, NEAR);
+        let mut votes = vec![0.0; self.classes];
+        for at in &near {
+            votes[truth[*at]] += 1.0 / near.len() as f64;
+        }
+        votes
+    }
+}
+
+/// Mean and deviation of every column.
+struct Scale {
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
+}
+
+impl Scale {
+    fn of(matrix: &Matrix, rows: &[usize]) -> Self {
+        let n = rows.len().max(1) as f64;
+        let mean_of = |value: &dyn Fn(usize, usize) -> f64| -> Vec<f32> {
+            let mut sums = vec![0.0f64; matrix.cols];
+            for row in rows {
+                sums.iter_mut().enumerate().for_each(|(c, sum)| *sum += value(*row, c));
+            }
+            sums.into_iter().map(|sum| (sum / n) as f32).collect()
+        };
+        let mean = mean_of(&|row, c| f64::from(matrix.row(row)[c]));
+        let variance = mean_of(&|row, c| f64::from(matrix.row(row)[c] - mean[c]).powi(2));
+        Self {
+            deviation: variance.into_iter().map(|v| v.sqrt().max(1e-6)).collect(),
+            mean,
+        }
+    }
+
+    fn map(&self, matrix: &Matrix, rows: &[usize], to: impl Fn(f32, usize) -> f32) -> Matrix {
+        let mut picked = matrix.select(rows);
+        for row in picked.data.chunks_mut(matrix.cols.max(1)) {
+            row.iter_mut().enumerate().for_each(|(c, x)| *x = to(*x - self.mean[c], c));
+        }
+        picked
+    }
+
+    fn rows(&self, matrix: &Matrix, rows: &[usize]) -> Matrix {
+        self.map(matrix, rows, |x, c| x / self.deviation[c])
+    }
+
+    fn centred(&self, matrix: &Matrix, rows: &[usize]) -> Matrix {
+        self.map(matrix, rows, |x, _| x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::eval::qa::item::user;
+
+    fn set(texts: &[(&str, usize)], train: usize) -> Set {
+        let item = |(text, answer): &(&str, usize)| Item {
+            id: String::new(),
+            kind: "k".into(),
+            example: user((*text).into(), vec![]),
+            passage: None,
+            options: vec!["yes".into(), "no".into()],
+            classes: vec![0, 1],
+            answer: *answer,
+        };
+        Set {
+            train: texts[..train].iter().map(item).collect(),
+            eval: texts[train..].iter().map(item).collect(),
+            classes: vec!["yes".into(), "no".into()],
+            common: true,
+            ..Set::default()
+        }
+    }
+
+    #[test]
+    fn words_are_learnt_on_the_training_side() {
+        let texts = [("red fish", 0), ("blue bird", 1), ("red car", 0), ("blue sea", 1), ("no red", 0), ("blue", 1), ("red", 0)];
+        let set = set(&texts, 5);
+        let said = School::of(&set).words().unwrap();
+        assert_eq!(said.chosen, [Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn without_a_training_side_nobody_answers_what_it_learnt() {
+        // Four rows say no, but the row that says yes is never in its own lesson: everything is answered no.
+        let set = set(&[("a", 1), ("b", 1), ("c", 0), ("d", 1), ("e", 1)], 0);
+        let school = School::of(&set);
+        assert_eq!(school.majority().unwrap().chosen, [Some(1); 5]);
+        for (learn, asked) in school.lessons() {
+            assert!(asked.iter().all(|row| !learn.contains(row)));
+        }
+    }
+
+    #[test]
+    fn vectors_are_scaled_by_the_rows_that_are_learnt_from() {
+        let matrix = Matrix {
+            rows: 3,
+            cols: 1,
+            data: vec![1.0, 3.0, 100.0],
+        };
+        let scale = Scale::of(&matrix, &[0, 1]);
+        assert_eq!(scale.rows(&matrix, &[0, 1]).data, [-1.0, 1.0]);
+        assert_eq!(scale.centred(&matrix, &[2]).data, [98.0]);
+    }
+}
