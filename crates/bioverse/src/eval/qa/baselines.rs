@@ -2,6 +2,8 @@
 //! encoder's states. Each learns from the training side or, where there is none, from four fifths of the measured rows to
 //! answer the last fifth, five times over.
 
+use std::collections::BTreeMap;
+
 use bioverse_core::Record;
 
 use super::item::{Item, Set};
@@ -44,14 +46,6 @@ impl<'a> School<'a> {
         }
     }
 
-    /// Rows that are learnt from.
-    pub fn learnt(&self) -> usize {
-        match self.first {
-            0 => self.rows.len(),
-            first => first,
-        }
-    }
-
     fn lessons(&self) -> Vec<Lesson> {
         let all = self.rows.len();
         match self.first {
@@ -81,19 +75,20 @@ impl<'a> School<'a> {
         rows.iter().map(|row| self.rows[*row].truth()).collect()
     }
 
-    /// Always the answer that is most frequent among rows of the same kind that share the options.
+    /// Always the answer that is most frequent among rows of the same kind.
     pub fn majority(&self) -> Option<Said> {
         self.answers(|learn, asked| {
-            let of = |row: &usize| {
-                let kind = &self.rows[*row].kind;
-                let alike = learn.iter().filter(|other| self.rows[**other].kind == *kind);
-                let mut counts = vec![0.0; self.classes];
-                let mut n = 0.0;
-                for other in alike {
-                    counts[self.rows[*other].truth()] += 1.0;
-                    n += 1.0;
+            let mut counts: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+            for row in learn.iter().map(|row| self.rows[*row]) {
+                let of_kind = counts.entry(&row.kind);
+                of_kind.or_insert_with(|| vec![0.0; self.classes])[row.truth()] += 1.0;
+            }
+            let of = |row: &usize| match counts.get(self.rows[*row].kind.as_str()) {
+                Some(counts) => {
+                    let n: f64 = counts.iter().sum();
+                    counts.iter().map(|count| count / n).collect()
                 }
-                counts.iter().map(|count| count / f64::max(n, 1.0)).collect()
+                None => vec![0.0; self.classes],
             };
             Some(asked.iter().map(of).collect())
         })
