@@ -60,6 +60,24 @@ pub fn unescape(text: &str) -> String {
     plain
 }
 
+/// The names of the placeholders of a text, in order; escaped ones are none.
+pub fn names(text: &str) -> impl Iterator<Item = &str> {
+    scan(text).filter_map(|token| match token {
+        Token::Name(name) => Some(name),
+        Token::Text(_) | Token::Escaped(_) => None,
+    })
+}
+
+/// The text with each placeholder for which `other` gives a text replaced by that; everything else stays as it was written.
+pub fn replace(text: &str, mut other: impl FnMut(&str) -> Option<String>) -> String {
+    let part = |token| match token {
+        Token::Text(text) => text.to_owned(),
+        Token::Escaped(name) => format!("\\<{name}>"),
+        Token::Name(name) => other(name).unwrap_or_else(|| format!("<{name}>")),
+    };
+    scan(text).map(part).collect()
+}
+
 /// Whether `name` can stand in a placeholder.
 pub fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(in_name)
@@ -90,6 +108,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn placeholders_are_found_and_replaced_one_by_one() {
+        let text = r"<rna> and \<rna>, a<b <dna> <rna>";
+        assert_eq!(super::names(text).collect::<Vec<_>>(), ["rna", "dna", "rna"]);
+        let mut count = 0;
+        let replaced = replace(text, |name| {
+            count += usize::from(name == "rna");
+            (name == "rna" && count == 2).then(|| "it".into())
+        });
+        assert_eq!(replaced, r"<rna> and \<rna>, a<b <dna> it");
+        assert_eq!(replace(text, |_| None), text);
+    }
 
     #[test]
     fn names() {

@@ -4,6 +4,7 @@ pub mod align;
 pub mod audit;
 pub mod bundle;
 pub mod cache;
+pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod convert;

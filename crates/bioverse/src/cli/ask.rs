@@ -1,17 +1,21 @@
 //! `bioverse ask`: one question about records.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bioverse_core::{Example, Message, Record, Registry};
 use bioverse_formats::Options;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
-use super::{out, sampling::Sampling};
+use super::{
+    explaining::{self, Explaining},
+    out, sampling::Sampling};
 use crate::{
     Bundle, Session,
     data::attachment,
     device,
     error::{Error, Result},
+    explain,
 };
 
 /// Answers one question about the records given.
@@ -34,6 +38,17 @@ pub struct Ask {
     device: String,
     #[command(flatten)]
     sampling: Sampling,
+    /// Show which soft tokens and which parts of the records carried the answer.
+    #[arg(long)]
+    explain: bool,
+    /// Write the explanation to this JSON file.
+    #[arg(long, value_name = "FILE")]
+    explain_json: Option<PathBuf>,
+    /// Write the explanation to this HTML page.
+    #[arg(long, value_name = "FILE")]
+    explain_html: Option<PathBuf>,
+    #[command(flatten)]
+    explaining: Explaining,
 }
 
 const EXAMPLES: &str = "\
@@ -41,7 +56,9 @@ Examples:
   bioverse ask --bundle runs/pocket/finetune --molecule CC(=O)Oc1ccccc1C(=O)O \"What kind of compound is it?\"
   bioverse ask --bundle runs/pocket/finetune --molecule aspirin.smi \"Does <molecule> contain a benzene ring?\"
   bioverse ask --bundle runs/cells --cell pbmc.h5ad#AAACATACAACCAC-1 \"What kind of cell is it?\"
-  bioverse ask --bundle runs/pocket/finetune --record molecule=CCO \"Describe <molecule>.\"";
+  bioverse ask --bundle runs/pocket/finetune --record molecule=CCO \"Describe <molecule>.\"
+  bioverse ask --bundle runs/all --molecule CCO --protein P53.fasta \"Does <molecule> bind <protein>?\"
+  bioverse ask --bundle runs/pocket/finetune --molecule CCO --explain \"What kind of compound is it?\"";
 
 const RECORD: &str = "record";
 
@@ -111,17 +128,28 @@ impl Ask {
         let session = Session::open(&self.bundle, registry, &device)?;
         let config = self.sampling.config(vec![]);
         let mut printed = Ok(());
-        session.answer_streaming(&example, &config, &mut |piece| {
+        let reply = session.reply(&example, &config, &mut |piece| {
             if printed.is_ok() {
                 printed = out::text(piece);
             }
+            ControlFlow::Continue(())
         })?;
-        printed.and_then(|()| out::line(""))
+        printed.and_then(|()| out::line(""))?;
+        if !self.explain && self.explain_json.is_none() && self.explain_html.is_none() {
+            return Ok(());
+        }
+        let asked = (&example, reply.ids.as_slice());
+        let told = explain::explain(&session, registry, asked, self.explaining.options())?;
+        if self.explain {
+            explaining::show(&told)?;
+        }
+        explaining::write_json(&told, self.explain_json.as_deref())?;
+        explaining::write_page(&told, self.explain_html.as_deref())
     }
 }
 
 /// How the files that the bundle was trained on were read: a cell asked about is read likewise.
-fn options(bundle: &Path) -> Options {
+pub fn options(bundle: &Path) -> Options {
     // A bundle that cannot be opened is told of where it is opened for use.
     let config = Bundle::open(bundle).and_then(|bundle| bundle.config());
     config.map_or_else(|_| Options::default(), |config| config.data.options())
@@ -160,7 +188,8 @@ fn conversation(
     })
 }
 
-fn record((name, value): (Option<String>, String), options: &Options) -> Result<(String, Record)> {
+/// A record by the name of its modality, or as `NAME=VALUE`.
+pub fn record((name, value): (Option<String>, String), options: &Options) -> Result<(String, Record)> {
     let (name, value) = match name {
         Some(name) => (name, value),
         None => {

@@ -7,10 +7,12 @@ mod align;
 mod ask;
 mod audit;
 mod cache;
+mod chat;
 mod convert;
 mod download;
 mod encode;
 mod eval;
+mod explaining;
 mod finetune;
 mod generate;
 mod inspect;
@@ -61,6 +63,7 @@ enum Verb {
     Align(align::Align),
     Finetune(finetune::Finetune),
     Ask(ask::Ask),
+    Chat(chat::Chat),
     Eval(eval::Eval),
     Audit(audit::Audit),
     Generate(generate::Generate),
@@ -115,20 +118,24 @@ fn run(registry: &Registry, args: impl Iterator<Item = OsString>) -> Result<(), 
     dispatch(cli.command, &matches, registry).map_err(Failure::Run)
 }
 
-/// The whole command line, with one flag of `ask` for each modality.
+/// The whole command line, with one flag of `ask` and `chat` for each modality.
 fn command(registry: &Registry) -> Command {
-    Cli::command().mut_subcommand("ask", |ask| ask::with_modalities(ask, &registry.names()))
+    let with = |command| ask::with_modalities(command, &registry.names());
+    Cli::command().mut_subcommand("ask", with).mut_subcommand("chat", with)
+}
+
+/// The records given to a command that takes some.
+fn given(matches: &ArgMatches, verb: &str, registry: &Registry) -> Vec<(Option<String>, String)> {
+    let own = matches.subcommand_matches(verb);
+    own.map_or_else(Vec::new, |own| ask::records_of(own, &registry.names()))
 }
 
 fn dispatch(verb: Verb, matches: &ArgMatches, registry: &Registry) -> Result<()> {
     match verb {
         Verb::Align(command) => command.run(registry),
         Verb::Finetune(command) => command.run(registry),
-        Verb::Ask(command) => {
-            let own = matches.subcommand_matches("ask");
-            let given = own.map(|own| ask::records_of(own, &registry.names()));
-            command.run(given.unwrap_or_default(), registry)
-        }
+        Verb::Ask(command) => command.run(given(matches, "ask", registry), registry),
+        Verb::Chat(command) => command.run(given(matches, "chat", registry), registry),
         Verb::Eval(command) => command.run(registry),
         Verb::Audit(command) => command.run(registry),
         Verb::Generate(command) => command.run(),

@@ -50,6 +50,10 @@ pub fn read(modality: &str, given: &str, options: &Options) -> Result<Record> {
         return Ok(record);
     }
     let format = Format::detect(&path)?;
+    // Lines of a text file are records, but a person who names a text file means the text.
+    if pick == Pick::Only && modality == "text" && format == Format::Text {
+        return text(&path);
+    }
     let options = match format.is_cells() {
         true => options.clone(),
         false => Options::default(),
@@ -127,6 +131,20 @@ fn whole(modality: &str, path: &Path) -> Result<Option<Record>> {
         Ok(Value::Array(items)) if !items.iter().any(Value::is_object) => Some(Value::Array(items)),
         _ => None,
     })
+}
+
+/// All lines of a text file.
+fn text(path: &Path) -> Result<Record> {
+    let rows = bioverse_formats::open(path, &Options::default())?;
+    let lines = rows.map(|row| {
+        let row = row?;
+        Ok(row.object.get("text").and_then(Value::as_str).unwrap_or_default().to_owned())
+    });
+    let lines = lines.collect::<Result<Vec<String>>>()?;
+    match lines.is_empty() {
+        true => Err(Error::Input(format!("{}: has no text", path.display()))),
+        false => Ok(Record::String(lines.join("\n"))),
+    }
 }
 
 /// The column that certainly holds the record.
