@@ -76,6 +76,7 @@ fn every_command_explains_itself() {
         "align",
         "finetune",
         "ask",
+        "chat",
         "eval",
         "generate",
         "encode",

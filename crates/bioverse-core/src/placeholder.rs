@@ -112,7 +112,10 @@ mod tests {
     #[test]
     fn placeholders_are_found_and_replaced_one_by_one() {
         let text = r"<rna> and \<rna>, a<b <dna> <rna>";
-        assert_eq!(super::names(text).collect::<Vec<_>>(), ["rna", "dna", "rna"]);
+        assert_eq!(
+            super::names(text).collect::<Vec<_>>(),
+            ["rna", "dna", "rna"]
+        );
         let mut count = 0;
         let replaced = replace(text, |name| {
             count += usize::from(name == "rna");

@@ -60,7 +60,9 @@ pub fn parse(
     if command.starts_with('/') {
         return Ok(Line::Say(command.to_owned()));
     }
-    let (word, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+    let (word, rest) = command
+        .split_once(char::is_whitespace)
+        .unwrap_or((command, ""));
     let rest = rest.trim();
     let path = || (!rest.is_empty()).then(|| PathBuf::from(rest));
     match word {
@@ -86,7 +88,9 @@ pub fn parse(
 fn alone(word: &str, rest: &str, line: Line) -> Result<Line> {
     match rest {
         "" => Ok(line),
-        _ => Err(Error::Input(format!("`/{word}` takes nothing behind it, but has `{rest}`"))),
+        _ => Err(Error::Input(format!(
+            "`/{word}` takes nothing behind it, but has `{rest}`"
+        ))),
     }
 }
 
@@ -153,7 +157,10 @@ mod tests {
             (" What is it? ", Line::Say("What is it?".into())),
             ("//etc is a folder", Line::Say("/etc is a folder".into())),
             ("/molecule CCO", attach("molecule", "CCO")),
-            ("/single-cell my file.h5ad#17", attach("cell", "my file.h5ad#17")),
+            (
+                "/single-cell my file.h5ad#17",
+                attach("cell", "my file.h5ad#17"),
+            ),
             ("/record molecule=C=O", attach("molecule", "C=O")),
             ("/forget", Line::Forget(None)),
             ("/forget 2", Line::Forget(Some(2))),
@@ -170,7 +177,10 @@ mod tests {
     fn what_is_wrong_is_said_with_the_way_out() {
         for (line, wanted) in [
             ("/molecul CCO", "did you mean `/molecule`?"),
-            ("/rna ACGU", "neither a command nor a modality of this bundle (/cell, /molecule)"),
+            (
+                "/rna ACGU",
+                "neither a command nor a modality of this bundle (/cell, /molecule)",
+            ),
             ("/molecule", "`/molecule` needs a record"),
             ("/forget all", "`/forget all` names no record"),
             ("/forget 0", "names no record"),

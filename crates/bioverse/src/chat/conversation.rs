@@ -121,14 +121,19 @@ impl Conversation {
                 )));
             }
             let next = waiting.iter().position(|record| record.modality == name);
-            let record = next.and_then(|at| waiting.remove(at)).or_else(|| self.latest(name));
+            let record = next
+                .and_then(|at| waiting.remove(at))
+                .or_else(|| self.latest(name));
             placed.push(record.cloned().ok_or_else(|| {
                 Error::Input(format!(
                     "`<{name}>` has no record; attach one with `/{name} VALUE`, or write `\\<{name}>` if it is meant as text"
                 ))
             })?);
         }
-        let front: String = waiting.iter().map(|record| format!("<{}> ", record.modality)).collect();
+        let front: String = waiting
+            .iter()
+            .map(|record| format!("<{}> ", record.modality))
+            .collect();
         let mut records: Vec<Attached> = waiting.into_iter().cloned().collect();
         records.extend(placed);
         Ok(Draft {
@@ -140,7 +145,9 @@ impl Conversation {
     /// The record of a modality that was attached last; those that wait for this message are the latest.
     fn latest(&self, modality: &str) -> Option<&Attached> {
         let all: Vec<&Attached> = self.records().map(|(_, record)| record).collect();
-        all.into_iter().rev().find(|record| record.modality == modality)
+        all.into_iter()
+            .rev()
+            .find(|record| record.modality == modality)
     }
 
     /// Everything said so far, with `question` behind it.
@@ -178,7 +185,9 @@ impl Conversation {
         }
         let asked = self.turns.iter().map(|turn| &turn.question).chain(question);
         let records = asked.flat_map(|draft| draft.records.iter().cloned());
-        example.records = records.map(|record| (record.modality, record.record)).collect();
+        example.records = records
+            .map(|record| (record.modality, record.record))
+            .collect();
         example
     }
 
@@ -237,11 +246,19 @@ mod tests {
     }
 
     fn texts(example: &Example) -> Vec<&str> {
-        example.messages.iter().map(|message| message.content.as_str()).collect()
+        example
+            .messages
+            .iter()
+            .map(|message| message.content.as_str())
+            .collect()
     }
 
     fn values(example: &Example) -> Vec<&str> {
-        example.records.iter().map(|(_, record)| record.as_str().unwrap()).collect()
+        example
+            .records
+            .iter()
+            .map(|(_, record)| record.as_str().unwrap())
+            .collect()
     }
 
     #[test]
@@ -285,7 +302,12 @@ mod tests {
         let mut conversation = Conversation::default();
         conversation.attach(record("molecule", "C"));
         let error = conversation.draft("Is it <protein>?", &NAMES).unwrap_err();
-        assert!(error.to_string().contains("attach one with `/protein VALUE`"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("attach one with `/protein VALUE`"),
+            "{error}"
+        );
         let error = conversation.draft("Is it <rna>?", &NAMES).unwrap_err();
         assert!(error.to_string().contains("names no modality"), "{error}");
         assert_eq!(conversation.records().count(), 1);
@@ -297,11 +319,18 @@ mod tests {
         let mut conversation = Conversation::default();
         conversation.attach(record("molecule", "C"));
         conversation.attach(record("molecule", "N"));
-        say(&mut conversation, "<molecule> or <molecule>, not \\<molecule>?", "Yes.");
+        say(
+            &mut conversation,
+            "<molecule> or <molecule>, not \\<molecule>?",
+            "Yes.",
+        );
         conversation.attach(record("protein", "MK"));
         assert_eq!(conversation.forget(Some(2)).unwrap(), 1);
         let row = conversation.row();
-        assert_eq!(texts(&row)[0], "<molecule> or [molecule], not \\<molecule>?");
+        assert_eq!(
+            texts(&row)[0],
+            "<molecule> or [molecule], not \\<molecule>?"
+        );
         assert_eq!(values(&row), ["C"]);
         assert!(conversation.forget(Some(3)).is_err());
         assert_eq!(conversation.forget(None).unwrap(), 2);

@@ -9,7 +9,9 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
 use super::{
     explaining::{self, Explaining},
-    out, sampling::Sampling};
+    out,
+    sampling::Sampling,
+};
 use crate::{
     Bundle, Session,
     data::attachment,
@@ -189,7 +191,10 @@ fn conversation(
 }
 
 /// A record by the name of its modality, or as `NAME=VALUE`.
-pub fn record((name, value): (Option<String>, String), options: &Options) -> Result<(String, Record)> {
+pub fn record(
+    (name, value): (Option<String>, String),
+    options: &Options,
+) -> Result<(String, Record)> {
     let (name, value) = match name {
         Some(name) => (name, value),
         None => {

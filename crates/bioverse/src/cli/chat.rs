@@ -130,13 +130,22 @@ impl Talk<'_> {
         match refused {
             0 => Ok(()),
             _ if lines.is_terminal() => Ok(()),
-            1 => Err(Error::Input("a line of the conversation was refused; see above".into())),
-            n => Err(Error::Input(format!("{n} lines of the conversation were refused; see above"))),
+            1 => Err(Error::Input(
+                "a line of the conversation was refused; see above".into(),
+            )),
+            n => Err(Error::Input(format!(
+                "{n} lines of the conversation were refused; see above"
+            ))),
         }
     }
 
     fn names(&self) -> Vec<&str> {
-        self.session.model.names().iter().map(String::as_str).collect()
+        self.session
+            .model
+            .names()
+            .iter()
+            .map(String::as_str)
+            .collect()
     }
 
     /// The name of the modality that a word stands for.
@@ -207,7 +216,10 @@ impl Talk<'_> {
         for (number, (turn, record)) in (1..).zip(self.conversation.records()) {
             let place = turn.map_or("next message".into(), |turn| format!("message {turn}"));
             let name = &record.modality;
-            out::line(&format!("{number:>3}  {name:<9} {:<42}  {place}", brief(&record.given)))?;
+            out::line(&format!(
+                "{number:>3}  {name:<9} {:<42}  {place}",
+                brief(&record.given)
+            ))?;
             any = true;
         }
         match any {
@@ -233,7 +245,8 @@ impl Talk<'_> {
         }
         self.conversation.answered(draft, reply.text);
         self.last = Some((example, reply.ids));
-        match self.explain {
+        // Without records there is nothing to explain.
+        match self.explain && self.conversation.records().next().is_some() {
             true => self.explain(None),
             false => Ok(()),
         }
@@ -256,7 +269,10 @@ impl Talk<'_> {
     fn reply(&self, example: &Example) -> Result<Option<Reply>> {
         interrupt::take();
         // Of two equal questions the second is answered anew.
-        let seed = self.sampling.seed.wrapping_add(self.conversation.len() as u64);
+        let seed = self
+            .sampling
+            .seed
+            .wrapping_add(self.conversation.len() as u64);
         let config = GenerationConfig {
             seed,
             ..self.sampling.clone()
@@ -312,7 +328,9 @@ impl Talk<'_> {
     /// Appends the conversation as one row that `finetune` and `eval` read.
     fn save(&self, file: &Path) -> Result<()> {
         if self.conversation.is_empty() {
-            return Err(Error::Input("there is nothing to save yet; ask something first".into()));
+            return Err(Error::Input(
+                "there is nothing to save yet; ask something first".into(),
+            ));
         }
         let row = serde_json::to_string(&self.conversation.row())
             .map_err(|error| Error::Run(format!("the conversation cannot be written: {error}")))?;

@@ -35,7 +35,10 @@ impl Explaining {
 /// Draws an explanation.
 pub fn show(explanation: &Explanation) -> Result<()> {
     let colours = std::io::stdout().is_terminal() && screen::colours();
-    out::text(&format!("\n{}", explain::terminal::draw(explanation, colours)))
+    out::text(&format!(
+        "\n{}",
+        explain::terminal::draw(explanation, colours)
+    ))
 }
 
 /// Writes it as JSON, where that is wanted.

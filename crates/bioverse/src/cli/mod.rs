@@ -121,7 +121,9 @@ fn run(registry: &Registry, args: impl Iterator<Item = OsString>) -> Result<(), 
 /// The whole command line, with one flag of `ask` and `chat` for each modality.
 fn command(registry: &Registry) -> Command {
     let with = |command| ask::with_modalities(command, &registry.names());
-    Cli::command().mut_subcommand("ask", with).mut_subcommand("chat", with)
+    Cli::command()
+        .mut_subcommand("ask", with)
+        .mut_subcommand("chat", with)
 }
 
 /// The records given to a command that takes some.

@@ -138,7 +138,12 @@ fn text(path: &Path) -> Result<Record> {
     let rows = bioverse_formats::open(path, &Options::default())?;
     let lines = rows.map(|row| {
         let row = row?;
-        Ok(row.object.get("text").and_then(Value::as_str).unwrap_or_default().to_owned())
+        Ok(row
+            .object
+            .get("text")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned())
     });
     let lines = lines.collect::<Result<Vec<String>>>()?;
     match lines.is_empty() {

@@ -7,6 +7,8 @@ use super::{Baseline, Explanation, Part, Run, terminal};
 use crate::error::Result;
 use crate::report::page::fill;
 
+/// The smallest value that fills a bar. What is less than a hundredth of a nat is nothing, and is not drawn as if it were something.
+pub(super) const FLOOR: f64 = 0.01;
 /// Tokens that the table of the page lists.
 const LISTED: usize = 40;
 
@@ -32,7 +34,7 @@ struct View<'a> {
 struct RecordView {
     name: String,
     record: String,
-    occlusion: String,
+    whole: String,
     soft: Vec<Row>,
     apart: bool,
     tokens: Vec<Token>,
@@ -118,7 +120,7 @@ impl RecordView {
         Self {
             name,
             record: part.record.clone(),
-            occlusion: signed(part.occlusion),
+            whole: whole(part),
             soft: rows
                 .map(|(i, soft)| Row {
                     label: format!("soft token {}", i + 1),
@@ -154,7 +156,7 @@ struct Scale {
 impl Scale {
     fn of(values: &[(f64, f64)]) -> Self {
         let most = |pick: fn(&(f64, f64)) -> f64| {
-            values.iter().map(pick).map(f64::abs).fold(0.0, f64::max)
+            values.iter().map(pick).map(f64::abs).fold(FLOOR, f64::max)
         };
         Self {
             occlusion: most(|value| value.0),
@@ -172,15 +174,26 @@ impl Scale {
 }
 
 fn cell(value: f64, scale: f64) -> Cell {
-    let share = if scale > 0.0 {
-        value.abs() / scale
-    } else {
-        0.0
-    };
+    let share = value.abs() / scale;
     Cell {
         value: signed(value),
         share: format!("{:.1}", share * 100.0),
         against: value < 0.0,
+    }
+}
+
+/// What the record did as a whole.
+pub(super) fn whole(part: &Part) -> String {
+    let size = signed(part.occlusion.abs());
+    let size = size.trim_start_matches('+');
+    match part.occlusion {
+        nothing if nothing.abs() < FLOOR => {
+            format!(
+                "The answer hardly depends on it: without it, its log-probability changes by {size} nats."
+            )
+        }
+        lost if lost > 0.0 => format!("Without it the answer loses {size} nats."),
+        _ => format!("Without it the answer gains {size} nats: the record spoke against it."),
     }
 }
 

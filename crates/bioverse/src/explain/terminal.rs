@@ -57,10 +57,7 @@ fn head(explanation: &Explanation) -> Vec<String> {
 
 fn record(part: &Part, name: &str, colours: bool) -> Vec<String> {
     let mut lines = wrapped(&format!("{name}: {}", one_line(&part.record)));
-    lines.push(format!(
-        "without it the answer loses {} nats",
-        page::signed(part.occlusion)
-    ));
+    lines.extend(wrapped(&page::whole(part)));
     lines.push(String::new());
     let soft = part.soft.iter().enumerate();
     let rows = soft.map(|(i, soft)| Line {
@@ -112,7 +109,7 @@ struct Line {
 fn table(rows: &[Line], [label, at]: [&str; 2]) -> Vec<String> {
     let scale = |column: usize| {
         let sizes = rows.iter().map(|row| row.values[column].abs());
-        sizes.fold(0.0, f64::max)
+        sizes.fold(page::FLOOR, f64::max)
     };
     let scales = [scale(0), scale(1)];
     let width = rows.iter().map(|row| row.label.chars().count()).max();
@@ -141,9 +138,6 @@ fn table(rows: &[Line], [label, at]: [&str; 2]) -> Vec<String> {
 
 /// A bar of at most [`BAR`] columns; hollow for what is negative.
 fn bar(value: f64, scale: f64) -> String {
-    if scale <= 0.0 {
-        return String::new();
-    }
     let length = (value.abs() / scale * BAR as f64).round() as usize;
     let block = if value < 0.0 { "░" } else { "█" };
     block.repeat(length.min(BAR))
@@ -152,7 +146,7 @@ fn bar(value: f64, scale: f64) -> String {
 /// The record's tokens behind one another on a ground as dark as their occlusion is large.
 fn heat(part: &Part) -> Vec<String> {
     let scale = part.tokens.iter().map(|run| run.occlusion.abs());
-    let scale = scale.fold(0.0, f64::max);
+    let scale = scale.fold(page::FLOOR, f64::max);
     let gap = if page::apart(&part.tokens) { " " } else { "" };
     let (mut lines, mut line, mut used) = (vec![], String::new(), 0);
     for (label, run) in part
@@ -175,11 +169,7 @@ fn heat(part: &Part) -> Vec<String> {
 }
 
 fn painted(text: &str, run: &Run, scale: f64) -> String {
-    let share = if scale > 0.0 {
-        run.occlusion.abs() / scale
-    } else {
-        0.0
-    };
+    let share = run.occlusion.abs() / scale;
     // What is below a tenth of the largest is left unpainted.
     let step = (share * FOR.len() as f64).ceil() as usize;
     let palette = if run.occlusion < 0.0 { AGAINST } else { FOR };

@@ -45,6 +45,16 @@ fn what_is_no_file_is_the_record() {
 }
 
 #[test]
+fn a_text_file_is_one_text_and_its_lines_are_records_of_anything_else() {
+    let text = "One.\n\nTwo.\n";
+    assert_eq!(pick("text", "a.txt", text, "").unwrap(), "One.\nTwo.");
+    assert_eq!(pick("text", "a.txt", text, "#3").unwrap(), "Two.");
+    let error = pick("molecule", "a.txt", text, "").unwrap_err();
+    assert!(error.to_string().contains("several records"), "{error}");
+    assert!(pick("text", "a.txt", "\n", "").is_err());
+}
+
+#[test]
 fn a_record_of_a_file_is_picked_by_place_or_name() {
     for (what, expected) in [
         ("#1", "MEEPQ"),
