@@ -250,9 +250,9 @@ fn every_modality_is_explained_by_the_names_of_its_tokens() {
         "a cell",
         "--explain",
         "--explain-json",
-        &data_text,
+        data_text.as_str(),
         "--explain-html",
-        &page_text,
+        page_text.as_str(),
         "Do <molecule>, <protein>, <cell> and <text> agree?",
     ];
     let ended = ask(&args).ok();
@@ -313,13 +313,16 @@ fn a_long_record_is_occluded_in_runs() {
         "--protein",
         "MKTAYIAKQR",
         "--explain-json",
-        &file,
+        file.as_str(),
         "--explain-limit",
         "4",
         "What is it?",
     ];
     let ended = ask(&args).ok();
-    assert_eq!(ended.stdout.lines().count(), 1, "only a file was asked for");
+    assert!(
+        !ended.stdout.contains("occlusion"),
+        "only a file was asked for"
+    );
     let explanation = read(Path::new(&file));
     let tokens = explanation["records"][0]["tokens"]
         .as_array()

@@ -235,8 +235,8 @@ fn an_answer_that_ignores_the_record_is_explained_by_zeros() {
     let mut session = session();
     for projector in &mut session.model.projectors {
         let zeros = projector.to_tensors().into_iter().map(|(name, data)| {
-            let shape = data.shape().to_vec();
-            let count = shape.iter().product();
+            let shape = data.shape().as_slice().to_vec();
+            let count: usize = shape.iter().product();
             (
                 name,
                 burn::tensor::TensorData::new(vec![0.0_f32; count], shape),

@@ -229,7 +229,8 @@ mod tests {
         assert!(widest.is_some_and(|widest| widest <= COLUMNS), "{text}");
         assert!(!text.contains('\u{1b}'), "no colours were asked for");
         let at = |needle: &str| text.find(needle).unwrap_or(usize::MAX);
-        assert!(at("Br") < at("and 1 more"), "{text}");
+        assert!(at("Br") < at("and 2 more"), "{text}");
+        assert!(text.contains("and 2 more"), "{text}");
         assert!(text.contains("+2.000 ████████████████"), "{text}");
         assert!(text.contains("-1.000 ░░░░░░░░"), "{text}");
     }
