@@ -12,6 +12,7 @@
 //! path = "models/esm2_t6_8M_UR50D"   # config.json, vocab.txt or tokenizer.json, weights
 //! ```
 
+pub mod composition;
 pub mod residues;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use bioverse_nn::SequenceEncoder;
 use burn::{prelude::*, tensor::TensorData};
 use serde::{Deserialize, Serialize};
 
+pub use composition::{COMPOSITION_LEN, composition};
 pub use residues::{ResidueError, residues};
 
 /// Residues of a k-mer: three occur by chance in any two long proteins, five are lost to one exchange in five.

@@ -11,10 +11,12 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A RoBERTa encoder of SMILES: masked tokens and molecular descriptors.
+    /// An encoder of molecules, proteins or texts: masked tokens, and what the mean state has to tell.
     Masked,
     /// A Llama language model: next tokens.
     Causal,
+    /// A scGPT encoder of cells: hidden values, and the principal components of expression.
+    Cell,
 }
 
 /// A whole pre-training run.
@@ -45,7 +47,7 @@ pub struct PretrainConfig {
     /// `[masked]`
     #[serde(default)]
     pub masked: MaskedSection,
-    /// `[exclude]`: rows whose molecules no corpus may contain.
+    /// `[exclude]`: rows whose records no corpus may contain.
     pub exclude: Option<RowFilter>,
     /// `[[corpus]]`
     pub corpus: Vec<CorpusSection>,
@@ -87,21 +89,37 @@ pub struct TrainSection {
     pub checkpoint_every: usize,
 }
 
+/// What the rows of a masked run are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Records {
+    /// SMILES (`smiles`), through RoBERTa; targets are molecular descriptors.
+    #[default]
+    Molecule,
+    /// Residues (`sequence`), through ESM; targets are the composition and the words of `about`.
+    Protein,
+    /// Text (`text`), through BERT; targets are its words.
+    Text,
+}
+
 /// `[masked]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskedSection {
+    /// `molecule`, `protein` or `text`.
+    pub records: Records,
     /// Share of tokens to predict.
     pub mask_probability: f64,
     /// Share of molecules written in random atom order.
     pub randomized: f64,
-    /// Weight of the descriptor loss beside the token loss.
+    /// Weight of the loss on what the mean state has to tell, beside the token loss.
     pub descriptor_weight: f64,
 }
 
 impl Default for MaskedSection {
     fn default() -> Self {
         Self {
+            records: Records::Molecule,
             mask_probability: 0.15,
             randomized: 0.5,
             descriptor_weight: 1.0,
@@ -136,6 +154,14 @@ pub struct CorpusSection {
     pub license: String,
     /// Field with a SMILES.
     pub smiles: Option<String>,
+    /// Field with a protein sequence.
+    pub sequence: Option<String>,
+    /// What is written about a protein, with `{field}` in it.
+    pub about: Option<String>,
+    /// Cells of this file: principal components of expression to tell; the value is their number.
+    pub components: Option<usize>,
+    /// Leave out the records that a run with `data.split_by = "random"` and this `data.split_fraction` holds out.
+    pub split_fraction: Option<f64>,
     /// A document per row: text with `{field}` in it.
     pub text: Option<String>,
     /// A conversation per row: the question, with `{field}` in it.

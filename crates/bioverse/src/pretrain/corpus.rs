@@ -1,4 +1,4 @@
-//! Files → molecules or documents, without what is excluded and without doubles, in two parts: to learn from and held out.
+//! Files → molecules, passages or documents, without what is excluded and without doubles, in two parts: to learn from and held out.
 //! Tokenizers and models are not known here.
 
 use std::collections::{BTreeMap, HashSet};
@@ -9,8 +9,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
-use super::config::{CorpusSection, PretrainConfig, RowFilter};
+use super::config::{CorpusSection, PretrainConfig, Records, RowFilter};
 use crate::data::read::read_rows;
+use crate::data::split::held_out_at_random;
 use crate::error::{Error, Result};
 
 type Row = Map<String, Value>;
@@ -116,6 +117,56 @@ pub(super) fn molecules(config: &PretrainConfig) -> Result<Parts<String>> {
         let fresh: Vec<String> = fresh.into_par_iter().filter(apart).collect();
         counts.push(fresh.len());
         found.extend(fresh);
+    }
+    split(found, config, counts)
+}
+
+/// A protein or a text, and what is written about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Passage {
+    /// Residues, or the text itself.
+    pub text: String,
+    /// Words about a protein.
+    pub about: Option<String>,
+}
+
+/// Distinct proteins or texts of every `[[corpus]]`, without those that `[exclude]` names and without what `split_fraction` holds
+/// out of a section.
+pub(super) fn passages(config: &PretrainConfig) -> Result<Parts<Passage>> {
+    let protein = config.masked.records == Records::Protein;
+    let mut seen: HashSet<String> = match &config.exclude {
+        Some(filter) => rows_of(config, &filter.path, &filter.keep)?
+            .iter()
+            .filter_map(|row| text_of(row, &filter.field))
+            .collect(),
+        None => HashSet::new(),
+    };
+    let (mut found, mut counts) = (Vec::new(), Vec::new());
+    for section in &config.corpus {
+        let before = found.len();
+        let (template, missing) = match (protein, &section.sequence, &section.text) {
+            (true, Some(field), _) => (format!("{{{field}}}"), ""),
+            (false, _, Some(template)) => (template.clone(), ""),
+            (true, ..) => (String::new(), "`sequence`"),
+            (false, ..) => (String::new(), "`text`"),
+        };
+        if !missing.is_empty() {
+            return Err(wants(section, missing));
+        }
+        let modality = if protein { "protein" } else { "text" };
+        for row in rows_of(config, &section.path, &section.keep)? {
+            let about = section.about.as_ref().and_then(|about| fill(about, &row));
+            let Some(text) = fill(&template, &row) else {
+                continue;
+            };
+            let share = section.split_fraction.unwrap_or(0.0);
+            if !held_out_at_random(modality, &Value::from(text.as_str()), share)
+                && seen.insert(text.clone())
+            {
+                found.push(Passage { text, about });
+            }
+        }
+        counts.push(found.len() - before);
     }
     split(found, config, counts)
 }

@@ -1,11 +1,10 @@
-//! A RoBERTa encoder of SMILES that learns masked tokens and, from the mean of its states, what the molecule consists of.
-//! It knows neither files nor the loop.
+//! An encoder (RoBERTa, ESM, BERT) that learns masked tokens and, from the mean of its states, what a record consists of and what
+//! is written about it. It knows neither files nor the loop, and of records only what [`Alphabet`] tells.
 
 use std::cell::RefCell;
 use std::path::Path;
 
 use bioverse_core::pad_ids;
-use bioverse_molecule::{DESCRIPTOR_LEN, descriptors};
 use bioverse_nn::linear::Linear;
 use bioverse_nn::weights::StoredDtype;
 use bioverse_nn::{EncoderConfig, TransformerEncoder};
@@ -13,15 +12,12 @@ use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::activation::log_softmax;
 use rand::Rng;
-use rayon::prelude::*;
-use tokenizers::Tokenizer;
 
+use super::alphabet::{Alphabet, Sample};
 use super::config::PretrainConfig;
 use super::corpus::{bucketed, step_rng};
 use super::hiding::{Hiding, hide};
-use super::smiles::randomized;
 use super::trainer::{Numbers, Task};
-use super::vocabulary::{self, ROBERTA_PAD};
 use crate::error::{Error, Result};
 use crate::train::seed::mix;
 
@@ -34,48 +30,18 @@ pub(super) struct Masked {
 
 impl Masked {
     /// Fresh parameters.
-    pub(super) fn init(config: &EncoderConfig, device: &Device) -> Self {
+    pub(super) fn init(config: &EncoderConfig, targets: usize, device: &Device) -> Self {
         Self {
             encoder: TransformerEncoder::init(config, device),
-            descriptors: Linear::init(config.hidden_size, DESCRIPTOR_LEN, true, 0.02, device),
+            descriptors: Linear::init(config.hidden_size, targets, true, 0.02, device),
         }
     }
 }
 
-/// A molecule ready for training.
-#[derive(Debug, Clone)]
-pub(super) struct Molecule {
-    pub smiles: String,
-    /// With `<s>` and `</s>`.
-    pub ids: Vec<u32>,
-    /// As [`descriptors`] gives them.
-    pub descriptors: Vec<f32>,
-}
-
-/// Tokenises and describes molecules; those that are too long or cannot be described are left out.
-pub(super) fn prepare(
-    smiles: Vec<String>,
-    tokenizer: &Tokenizer,
-    max_length: usize,
-) -> Vec<Molecule> {
-    let made = smiles.into_par_iter().filter_map(|smiles| {
-        let ids = vocabulary::ids(tokenizer, &smiles).ok()?;
-        if ids.len() > max_length {
-            return None;
-        }
-        Some(Molecule {
-            descriptors: descriptors(&smiles).ok()?,
-            smiles,
-            ids,
-        })
-    });
-    made.collect()
-}
-
-/// Standardised descriptors beyond this are cut off: a few giant molecules would otherwise drown all others.
+/// Standardised descriptors beyond this are cut off: a few giant records would otherwise drown all others.
 const FARTHEST: f32 = 4.0;
 
-/// Mean and spread of every descriptor over the training molecules.
+/// Mean and spread of every target over the training records that have it.
 #[derive(Debug, Clone)]
 struct Standard {
     mean: Vec<f32>,
@@ -83,36 +49,37 @@ struct Standard {
 }
 
 impl Standard {
-    fn fit(molecules: &[Molecule]) -> Self {
-        let count = molecules.len().max(1) as f64;
+    fn fit(samples: &[Sample], slots: usize) -> Self {
         let column = |slot: usize| {
             let values = || {
-                molecules
+                let values = samples
                     .iter()
-                    .map(move |molecule| f64::from(molecule.descriptors[slot]))
+                    .map(move |sample| f64::from(sample.targets[slot]));
+                values.filter(|value| value.is_finite())
             };
+            let count = values().count().max(1) as f64;
             let mean = values().sum::<f64>() / count;
             let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-            // A floor, so that a substructure which one molecule has does not outweigh all others.
+            // A floor, so that what one record has does not outweigh all others.
             (mean as f32, 1.0 / variance.sqrt().max(0.1) as f32)
         };
-        let (mean, scale) = (0..DESCRIPTOR_LEN).map(column).unzip();
+        let (mean, scale) = (0..slots).map(column).unzip();
         Self { mean, scale }
     }
 
-    fn apply(&self, molecule: &Molecule) -> impl Iterator<Item = f32> {
+    fn apply(&self, targets: &[f32]) -> impl Iterator<Item = f32> {
         let pairs = self.mean.iter().zip(&self.scale);
-        let values = molecule.descriptors.iter().zip(pairs);
+        let values = targets.iter().zip(pairs);
         values.map(|(value, (mean, scale))| ((value - mean) * scale).clamp(-FARTHEST, FARTHEST))
     }
 }
 
-/// Pre-training on molecules.
+/// Pre-training on records.
 pub(super) struct MaskedTask {
     pub config: PretrainConfig,
-    pub tokenizer: Tokenizer,
-    pub train: Vec<Molecule>,
-    pub held_out: Vec<Molecule>,
+    pub alphabet: Alphabet,
+    pub train: Vec<Sample>,
+    pub held_out: Vec<Sample>,
     pub device: Device,
     standard: Standard,
     epoch: RefCell<Option<(usize, Vec<Vec<usize>>)>>,
@@ -122,15 +89,15 @@ impl MaskedTask {
     /// Joins what a run needs.
     pub(super) fn new(
         config: PretrainConfig,
-        tokenizer: Tokenizer,
-        train: Vec<Molecule>,
-        held_out: Vec<Molecule>,
+        alphabet: Alphabet,
+        train: Vec<Sample>,
+        held_out: Vec<Sample>,
         device: Device,
     ) -> Self {
-        let standard = Standard::fit(&train);
+        let standard = Standard::fit(&train, alphabet.target_len());
         Self {
             config,
-            tokenizer,
+            alphabet,
             train,
             held_out,
             device,
@@ -139,7 +106,7 @@ impl MaskedTask {
         }
     }
 
-    /// The molecules of a step. Lengths decide how many batches an epoch has, so every epoch has the same number.
+    /// The records of a step. Lengths decide how many batches an epoch has, so every epoch has the same number.
     fn batch(&self, step: usize) -> Vec<usize> {
         let mut cache = self.epoch.borrow_mut();
         let (mut at, mut batches) = cache.take().unwrap_or_else(|| (0, self.shuffled(0)));
@@ -154,30 +121,17 @@ impl MaskedTask {
     }
 
     fn shuffled(&self, epoch: usize) -> Vec<Vec<usize>> {
-        let lengths: Vec<usize> = self
-            .train
-            .iter()
-            .map(|molecule| molecule.ids.len())
-            .collect();
         let mut rng = step_rng(mix(self.config.seed, 1), epoch);
-        bucketed(&lengths, self.config.train.batch_tokens, &mut rng)
+        self.bucketed(&self.train, &mut rng)
     }
 
-    /// Ids of a molecule in canonical or in another order.
-    fn spelled(&self, molecule: &Molecule, rng: &mut impl Rng) -> Vec<u32> {
-        let other = rng
-            .random_bool(self.config.masked.randomized)
-            .then(|| rng.random());
-        let other = other.and_then(|seed| randomized(&molecule.smiles, seed));
-        let ids = other.and_then(|smiles| vocabulary::ids(&self.tokenizer, &smiles).ok());
-        match ids {
-            Some(ids) if ids.len() <= self.config.train.max_length => ids,
-            _ => molecule.ids.clone(),
-        }
-    }
-
-    fn vocab_size(&self) -> u32 {
-        self.tokenizer.get_vocab_size(true) as u32
+    /// Batches of similar lengths, as the encoder sees them.
+    fn bucketed(&self, samples: &[Sample], rng: &mut impl Rng) -> Vec<Vec<usize>> {
+        let train = &self.config.train;
+        let seen = samples
+            .iter()
+            .map(|sample| sample.ids.len().min(train.max_length));
+        bucketed(&seen.collect::<Vec<_>>(), train.batch_tokens, rng)
     }
 
     /// Log-probabilities `[M, vocab]` of the hidden tokens.
@@ -203,29 +157,43 @@ impl MaskedTask {
         Ok(log_softmax(logits.squeeze_dim::<2>(0), 1))
     }
 
-    /// Standardised descriptors `[B, DESCRIPTOR_LEN]` of some molecules.
-    fn targets(&self, molecules: &[&Molecule]) -> Tensor<2> {
-        let values: Vec<f32> = molecules
+    /// The squared error of standardised targets, summed over what is known, with the number of those and the sum of their own
+    /// squares.
+    ///
+    /// # Shapes
+    /// `mean [B, H]`, B rows of targets → `[1]`
+    fn target_error(
+        &self,
+        model: &Masked,
+        mean: Tensor<2>,
+        targets: &[Vec<f32>],
+    ) -> (Tensor<1>, f64, f64) {
+        let values: Vec<f32> = targets
             .iter()
-            .flat_map(|molecule| self.standard.apply(molecule))
+            .flat_map(|row| self.standard.apply(row))
             .collect();
-        Tensor::from_data(
-            TensorData::new(values, [molecules.len(), DESCRIPTOR_LEN]),
-            &self.device,
-        )
+        let known: Vec<f32> = values
+            .iter()
+            .map(|x| f32::from(u8::from(x.is_finite())))
+            .collect();
+        let values: Vec<f32> = values
+            .iter()
+            .map(|x| if x.is_finite() { *x } else { 0.0 })
+            .collect();
+        let count = known.iter().map(|x| f64::from(*x)).sum();
+        let spread = values.iter().map(|x| f64::from(x * x)).sum();
+        let shape = [targets.len(), self.alphabet.target_len()];
+        let device = mean.device();
+        let tensor = |values| Tensor::<2>::from_data(TensorData::new(values, shape), &device);
+        let error = (model.descriptors.forward(mean) - tensor(values)) * tensor(known);
+        (error.square().sum(), count, spread)
     }
 
-    /// Every held-out molecule once, in batches; `quick` stops after about 500.
-    fn held_out_batches(&self, quick: bool) -> Vec<Vec<&Molecule>> {
-        let lengths: Vec<usize> = self
-            .held_out
-            .iter()
-            .map(|molecule| molecule.ids.len())
-            .collect();
-        let tokens = self.config.train.batch_tokens;
+    /// Every held-out record once, in batches; `quick` stops after about 500.
+    fn held_out_batches(&self, quick: bool) -> Vec<Vec<&Sample>> {
         let mut batches = Vec::new();
         let mut seen = 0;
-        for batch in bucketed(&lengths, tokens, &mut step_rng(self.config.seed, 0)) {
+        for batch in self.bucketed(&self.held_out, &mut step_rng(self.config.seed, 0)) {
             if quick && seen >= 500 {
                 break;
             }
@@ -235,11 +203,20 @@ impl MaskedTask {
         batches
     }
 
-    /// Hidden tokens of held-out molecules: with their two true neighbours and what was there.
+    /// Tokens and targets of held-out records.
+    fn plain(&self, batch: &[&Sample]) -> (Vec<Vec<u32>>, Vec<Vec<f32>>) {
+        let length = self.config.train.max_length;
+        batch
+            .iter()
+            .map(|sample| self.alphabet.plain(sample, length))
+            .unzip()
+    }
+
+    /// Hidden tokens of held-out records: with their two true neighbours and what was there.
     pub(super) fn held_out_gaps(&self) -> Vec<([u32; 2], u32)> {
         let mut gaps = Vec::new();
         for (number, batch) in self.held_out_batches(false).iter().enumerate() {
-            let rows: Vec<Vec<u32>> = batch.iter().map(|molecule| molecule.ids.clone()).collect();
+            let (rows, _) = self.plain(batch);
             let hiding = self.hide_held_out(rows.clone(), number);
             for ((row, column), target) in hiding.places.iter().zip(hiding.targets) {
                 gaps.push(([rows[*row][column - 1], rows[*row][column + 1]], target));
@@ -254,7 +231,7 @@ impl MaskedTask {
         hide(
             rows,
             self.config.masked.mask_probability,
-            self.vocab_size(),
+            &self.alphabet.specials(),
             &mut rng,
         )
     }
@@ -290,61 +267,47 @@ impl Task for MaskedTask {
     fn loss(&self, model: &Masked, step: usize) -> Result<(Tensor<1>, usize)> {
         let batch = self.batch(step);
         let mut rng = step_rng(self.config.seed, step);
-        let molecules: Vec<&Molecule> = batch.iter().map(|index| &self.train[*index]).collect();
-        let rows: Vec<Vec<u32>> = molecules
-            .iter()
-            .map(|molecule| self.spelled(molecule, &mut rng))
-            .collect();
-        let hiding = hide(
-            rows,
-            self.config.masked.mask_probability,
-            self.vocab_size(),
-            &mut rng,
-        );
-        let (ids, mask) = pad_ids(&hiding.rows, ROBERTA_PAD, &self.device);
+        let (masked, length) = (&self.config.masked, self.config.train.max_length);
+        let visits = batch.iter().map(|index| {
+            let sample = &self.train[*index];
+            self.alphabet
+                .visit(sample, masked.randomized, length, &mut rng)
+        });
+        let (rows, targets): (Vec<_>, Vec<_>) = visits.unzip();
+        let specials = self.alphabet.specials();
+        let hiding = hide(rows, masked.mask_probability, &specials, &mut rng);
+        let (ids, mask) = pad_ids(&hiding.rows, specials.pad, &self.device);
         let states = model.encoder.forward(ids, mask.clone());
         let mean = mean_state(states.clone(), mask);
-        let tokens = cross_entropy(
-            self.token_log_probs(model, states, &hiding)?,
-            &hiding.targets,
-        );
-        let error = model.descriptors.forward(mean) - self.targets(&molecules);
-        let loss = tokens + error.square().mean() * self.config.masked.descriptor_weight;
-        Ok((loss, molecules.len()))
+        let log_probs = self.token_log_probs(model, states, &hiding)?;
+        let tokens = cross_entropy(log_probs, &hiding.targets);
+        let (error, known, _) = self.target_error(model, mean, &targets);
+        let loss = tokens + error * (masked.descriptor_weight / known.max(1.0));
+        Ok((loss, batch.len()))
     }
 
     fn measure(&self, model: &Masked, quick: bool) -> Result<Numbers> {
         let model = model.valid();
+        let device = self.device.clone().inner();
+        let pad = self.alphabet.specials().pad;
         let (mut right, mut hidden, mut nats) = (0.0, 0.0, 0.0);
         let (mut error, mut spread) = (0.0, 0.0);
         for (number, batch) in self.held_out_batches(quick).iter().enumerate() {
-            let rows: Vec<Vec<u32>> = batch.iter().map(|molecule| molecule.ids.clone()).collect();
-            let device = self.device.clone().inner();
-            let (ids, mask) = pad_ids(&rows, ROBERTA_PAD, &device);
+            let (rows, targets) = self.plain(batch);
+            let (ids, mask) = pad_ids(&rows, pad, &device);
             let mean = mean_state(model.encoder.forward(ids, mask.clone()), mask);
-            let targets = self.targets(batch).to_device(&device);
-            error += f64::from(
-                (model.descriptors.forward(mean) - targets.clone())
-                    .square()
-                    .sum()
-                    .into_scalar::<f32>(),
-            );
-            spread += f64::from(targets.square().sum().into_scalar::<f32>());
+            let (sum, _, squares) = self.target_error(&model, mean, &targets);
+            error += f64::from(sum.into_scalar::<f32>());
+            spread += squares;
             let hiding = self.hide_held_out(rows, number);
-            let (ids, mask) = pad_ids(&hiding.rows, ROBERTA_PAD, &device);
+            let (ids, mask) = pad_ids(&hiding.rows, pad, &device);
             let states = model.encoder.forward(ids, mask);
             let log_probs = self.token_log_probs(&model, states, &hiding)?;
-            let best: Vec<i64> = log_probs
-                .clone()
-                .argmax(1)
-                .into_data()
-                .iter::<i64>()
-                .collect();
+            let best = log_probs.clone().argmax(1).into_data();
+            let best: Vec<i64> = best.iter::<i64>().collect();
+            let pairs = best.iter().zip(&hiding.targets);
+            let hits = pairs.filter(|(best, target)| **best == i64::from(**target));
             let count = best.len() as f64;
-            let hits = best
-                .iter()
-                .zip(&hiding.targets)
-                .filter(|(best, target)| **best == i64::from(**target));
             right += hits.count() as f64;
             nats +=
                 count * f64::from(cross_entropy(log_probs, &hiding.targets).into_scalar::<f32>());
@@ -359,8 +322,7 @@ impl Task for MaskedTask {
 
     fn export(&self, model: &Masked, dir: &Path) -> Result<()> {
         model.encoder.save(dir, StoredDtype::F16)?;
-        let config = vocabulary::molecule_config(self.config.train.max_length);
-        vocabulary::write(dir, &self.tokenizer, &config)
+        self.alphabet.write(dir, self.config.train.max_length)
     }
 }
 

@@ -12,7 +12,7 @@ use super::config::TrainSection;
 use super::trainer::Task;
 use crate::error::Result;
 
-const SHARED_LIMITS: &str = "It is a small model trained on a CPU within an hour, meant for demonstrations, tests and \
+pub(super) const SHARED_LIMITS: &str = "It is a small model trained on a CPU within an hour, meant for demonstrations, tests and \
 tutorials. Nothing it says is medical or chemical advice.";
 
 const CAUSAL_SUMMARY: &str = "A small language model of biology: Llama architecture, byte-level BPE, with a chat \
@@ -23,7 +23,7 @@ const CAUSAL_LIMITS: &str = "A few million parameters have seen a few million to
 biology, and their content is often wrong. English only.";
 
 /// The optimiser's part of a recipe.
-fn optimiser(train: &TrainSection) -> String {
+pub(super) fn optimiser(train: &TrainSection) -> String {
     format!(
         "AdamW, {} tokens per step, peak learning rate {}, warm-up of {} steps, then a cosine to zero, weight decay {}, \
          gradients clipped at norm {}.",
@@ -31,7 +31,7 @@ fn optimiser(train: &TrainSection) -> String {
     )
 }
 
-fn command(file: &Path) -> String {
+pub(super) fn command(file: &Path) -> String {
     format!("bioverse pretrain --config {}", file.display())
 }
 
@@ -123,126 +123,4 @@ fn causal_quality(task: &CausalTask, model: &CausalLm) -> Result<Quality> {
         )
     });
     Ok(lines.collect())
-}
-
-#[cfg(feature = "molecule")]
-pub(super) use molecules::masked;
-
-#[cfg(feature = "molecule")]
-mod molecules {
-    use std::path::Path;
-
-    use bioverse_nn::EncoderConfig;
-    use burn::module::Module;
-
-    use super::super::baseline::Neighbours;
-    use super::super::card::{Facts, Lines, Quality, card};
-    use super::super::config::PretrainConfig;
-    use super::super::masked::{Masked, MaskedTask};
-    use super::super::trainer::Task;
-    use super::{SHARED_LIMITS, command, optimiser};
-    use crate::error::Result;
-
-    const SUMMARY: &str = "A small encoder of molecules: RoBERTa architecture over SMILES, one token per atom, bond, \
-branch or ring closure. Its mean state tells which substructures a molecule has. It loads as any Hugging Face RoBERTa \
-folder.";
-
-    const LIMITS: &str = "It has seen drug-like and natural molecules only; rare elements are `<unk>`. Stereochemistry \
-is written in the tokens, but no training target of the mean state asks for it.";
-
-    /// The card of a molecule encoder.
-    pub(in super::super) fn masked(
-        task: &MaskedTask,
-        model: &Masked,
-        rows: &[usize],
-        seconds: f64,
-        file: &Path,
-    ) -> Result<String> {
-        let gaps = task.held_out_gaps();
-        let parameters = model.encoder.num_params();
-        let length = task.config.train.max_length;
-        let facts = Facts {
-            summary: SUMMARY.into(),
-            architecture: shape(model.encoder.config(), parameters, length),
-            rows,
-            amounts: amounts(task),
-            recipe: recipe(&task.config),
-            seconds,
-            quality: quality(task, model, &gaps)?,
-            baselines: format!(
-                "Measured on {} hidden tokens. The baselines guess the most frequent token, and the token most often \
-                 seen between the two true neighbours.",
-                gaps.len()
-            ),
-            limits: format!("{SHARED_LIMITS} {LIMITS}"),
-            command: command(file),
-        };
-        Ok(card(&task.config, &facts))
-    }
-
-    fn shape(shape: &EncoderConfig, parameters: usize, length: usize) -> Lines {
-        let (layers, heads) = (shape.num_hidden_layers, shape.num_attention_heads);
-        vec![
-            ("architecture", "RobertaForMaskedLM".into()),
-            ("parameters", parameters.to_string()),
-            (
-                "hidden size, layers, heads",
-                format!("{}, {layers}, {heads}", shape.hidden_size),
-            ),
-            ("feed-forward size", shape.intermediate_size.to_string()),
-            ("vocabulary", shape.vocab_size.to_string()),
-            ("longest input", format!("{length} tokens")),
-            ("stored as", "float16 safetensors".into()),
-        ]
-    }
-
-    fn amounts(task: &MaskedTask) -> String {
-        let tokens: usize = task.train.iter().map(|molecule| molecule.ids.len()).sum();
-        format!(
-            "{} distinct molecules ({tokens} tokens) to learn from and {} held out at random. Molecules of the test \
-             split of `datasets/pocket/molecules.jsonl`, and every other molecule with one of their scaffolds, were \
-             left out of both.",
-            task.train.len(),
-            task.held_out.len()
-        )
-    }
-
-    fn recipe(config: &PretrainConfig) -> String {
-        let masked = &config.masked;
-        format!(
-            "Two losses at once: masked tokens ({:.0} % of them, 80/10/10) and, with weight {}, the squared error of \
-             standardised descriptors (512 folded Morgan counts of radius 2; heavy atoms, hetero atoms, rings, aromatic \
-             rings, charges; all as ln(1+n)) that one linear layer predicts from the mean of the token states. That \
-             layer is not part of the model. {:.0} % of the molecules are written in random atom order at each visit. {}",
-            100.0 * masked.mask_probability,
-            masked.descriptor_weight,
-            100.0 * masked.randomized,
-            optimiser(&config.train)
-        )
-    }
-
-    fn quality(task: &MaskedTask, model: &Masked, gaps: &[([u32; 2], u32)]) -> Result<Quality> {
-        let numbers = task.measure(model, false)?;
-        let ids = task.train.iter().map(|molecule| molecule.ids.as_slice());
-        let (frequency, neighbours) = Neighbours::fit(ids).accuracy(gaps);
-        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-        let guessed = format!("{} / {}", percent(frequency), percent(neighbours));
-        Ok(vec![
-            (
-                "masked tokens recovered".into(),
-                percent(numbers[0].1),
-                guessed,
-            ),
-            (
-                "masked-token loss (nats)".into(),
-                format!("{:.3}", numbers[1].1),
-                "–".into(),
-            ),
-            (
-                "descriptors explained (R²)".into(),
-                format!("{:.3}", numbers[2].1),
-                "0 (their mean)".into(),
-            ),
-        ])
-    }
 }

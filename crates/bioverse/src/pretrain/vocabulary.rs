@@ -5,14 +5,19 @@ use std::path::Path;
 
 use serde_json::json;
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
+use tokenizers::decoders::wordpiece::WordPiece as JoinPieces;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::models::wordlevel::WordLevel;
+use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainerBuilder};
 use tokenizers::models::{ModelWrapper, TrainerWrapper};
+use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::processors::bert::BertProcessing;
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{
     AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
@@ -27,11 +32,9 @@ use crate::files::write_atomic;
 const SMILES_TOKEN: &str = r"\[[^\]]*\]|%\d\d|Br|Cl|.";
 
 /// Special tokens of the molecule encoder at the ids RoBERTa gives them.
-pub(super) const ROBERTA: [&str; 5] = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"];
-/// Padding of the molecule encoder.
-pub(super) const ROBERTA_PAD: u32 = 1;
-/// What stands for a token to predict.
-pub(super) const ROBERTA_MASK: u32 = 4;
+const ROBERTA: [&str; 5] = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"];
+/// Special tokens of the text encoder, in the order of their ids.
+const BERT: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 /// Special tokens of the language model, in the order of their ids.
 pub(super) const LM: [&str; 6] = [
@@ -55,12 +58,12 @@ fn failed(error: tokenizers::Error) -> Error {
 }
 
 /// One token per atom, bond, branch or ring closure; rarer tokens than `min_count` become `<unk>`.
-pub(super) fn molecules(smiles: &[String], section: &TokenizerSection) -> Result<Tokenizer> {
+pub(super) fn molecules(smiles: &[&str], section: &TokenizerSection) -> Result<Tokenizer> {
     let pattern = SplitPattern::Regex(SMILES_TOKEN.into());
     let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(failed)?;
     let mut counts: HashMap<String, u64> = HashMap::new();
     for text in smiles {
-        let mut pieces = PreTokenizedString::from(text.as_str());
+        let mut pieces = PreTokenizedString::from(*text);
         split.pre_tokenize(&mut pieces).map_err(failed)?;
         for (token, ..) in pieces.get_splits(OffsetReferential::Original, OffsetType::Byte) {
             *counts.entry(token.to_string()).or_default() += 1;
@@ -95,6 +98,31 @@ pub(super) fn molecules(smiles: &[String], section: &TokenizerSection) -> Result
         })
         .map_err(|error| Error::Run(format!("the tokenizer could not be made: {error}")))?;
     tokenizer.with_post_processor(Some(around));
+    Ok(tokenizer)
+}
+
+/// WordPiece on lower-case words, as BERT's uncased models cut them.
+pub(super) fn word_pieces(texts: &[&str], section: &TokenizerSection) -> Result<Tokenizer> {
+    let mut tokenizer = Tokenizer::new(WordPiece::default());
+    let lower = Some(BertNormalizer::default());
+    tokenizer.with_normalizer(lower).map_err(failed)?;
+    tokenizer
+        .with_pre_tokenizer(Some(BertPreTokenizer))
+        .with_post_processor(Some(BertProcessing::new(
+            ("[SEP]".into(), 3),
+            ("[CLS]".into(), 2),
+        )))
+        .with_decoder(Some(JoinPieces::default()));
+    let trainer = WordPieceTrainerBuilder::new()
+        .show_progress(false)
+        .vocab_size(section.vocab_size)
+        .min_frequency(section.min_count)
+        .special_tokens(BERT.map(|token| AddedToken::from(token, true)).to_vec())
+        .build();
+    let mut trainer = TrainerWrapper::from(trainer);
+    tokenizer
+        .train::<TrainerWrapper, _, _>(&mut trainer, texts.iter().copied())
+        .map_err(failed)?;
     Ok(tokenizer)
 }
 
@@ -155,6 +183,18 @@ pub(super) fn molecule_config(max_length: usize) -> serde_json::Value {
     })
 }
 
+/// `tokenizer_config.json` of the text encoder.
+pub(super) fn word_config(max_length: usize) -> serde_json::Value {
+    json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": max_length,
+        "do_lower_case": true,
+        "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]",
+        "unk_token": "[UNK]", "mask_token": "[MASK]",
+        "clean_up_tokenization_spaces": false,
+    })
+}
+
 /// `tokenizer_config.json` of the language model.
 pub(super) fn lm_config(max_length: usize) -> serde_json::Value {
     json!({
@@ -188,9 +228,7 @@ mod tests {
 
     #[test]
     fn molecules_are_cut_into_atoms_and_come_back() {
-        let corpus: Vec<String> = ["C[C@H](Cl)Br", "c1ccccc1%12C%12[NH3+]", "CCO"]
-            .map(String::from)
-            .into();
+        let corpus = ["C[C@H](Cl)Br", "c1ccccc1%12C%12[NH3+]", "CCO"];
         let made = molecules(&corpus, &section(64, 1)).unwrap();
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), &made, &molecule_config(256)).unwrap();
@@ -200,11 +238,8 @@ mod tests {
             "<s>", "C", "[C@H]", "(", "Cl", ")", "Br", "%12", "[NH3+]", "</s>",
         ];
         assert_eq!(read.tokens(&ids), tokens);
-        assert_eq!(
-            (ids[0], *ids.last().unwrap(), read.pad()),
-            (0, 2, Some(ROBERTA_PAD))
-        );
-        assert_eq!(read.id("<mask>"), Some(ROBERTA_MASK));
+        assert_eq!((ids[0], *ids.last().unwrap(), read.pad()), (0, 2, Some(1)));
+        assert_eq!(read.id("<mask>"), Some(4));
         assert_eq!(
             read.encode("C[Zr]").unwrap()[1],
             3,
@@ -247,5 +282,22 @@ mod tests {
         assert_eq!(ids[..2], [1, 3]);
         assert_eq!(read.decode_with_special(&ids).unwrap(), text);
         assert_eq!(read.eos(), Some(LM_EOS));
+    }
+
+    #[test]
+    fn words_are_cut_as_bert_cuts_them() {
+        let corpus = ["binds ATP and binds GTP", "the binding of ATP", "binds ATP"];
+        let made = word_pieces(&corpus, &section(120, 1)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &made, &word_config(64)).unwrap();
+        let read = bioverse_nn::Tokenizer::load(dir.path()).unwrap();
+        for (id, token) in BERT.iter().enumerate() {
+            assert_eq!(read.id(token), Some(id as u32));
+        }
+        let ids = read.encode_with_special("Binds ATP!").unwrap();
+        assert_eq!(
+            read.tokens(&ids),
+            ["[CLS]", "binds", "atp", "[UNK]", "[SEP]"]
+        );
     }
 }

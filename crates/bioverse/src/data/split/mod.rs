@@ -19,7 +19,7 @@ mod union;
 
 use std::collections::BTreeMap;
 
-use bioverse_core::{Registry, fingerprint};
+use bioverse_core::{Record, Registry, fingerprint};
 
 use super::read::Row;
 use crate::{
@@ -100,6 +100,17 @@ fn held_out<'a>(groups: &[&'a Group], share: f64, seed: u64) -> Vec<&'a Group> {
 fn draw_of(group: &Group, seed: u64) -> f64 {
     let text = format!("{seed}\n{}\n{}", group.kind, group.name);
     (fingerprint::hash(text.as_bytes()) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Whether `data.split_by = "random"` with seed 0 holds out a record, when it is alone in its row. For
+/// pre-training, which must not see what a later run measures on.
+pub(crate) fn held_out_at_random(modality: &str, record: &Record, share: f64) -> bool {
+    let group = Group {
+        kind: "random".into(),
+        name: groups::named(modality, record),
+        rows: vec![],
+    };
+    draw_of(&group, 0) < share
 }
 
 fn one_group(kind: &str, rows: usize) -> Error {
