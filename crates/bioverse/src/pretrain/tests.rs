@@ -69,6 +69,82 @@ source = "made up texts"
 license = "CC0"
 "#;
 
+#[cfg(feature = "protein")]
+const ESM: &str = r#"
+[model]
+model_type = "esm"
+hidden_size = 16
+num_hidden_layers = 1
+num_attention_heads = 2
+intermediate_size = 24
+max_position_embeddings = 66
+position_embedding_type = "rotary"
+token_dropout = true
+emb_layer_norm_before = false
+[masked]
+records = "protein"
+[[corpus]]
+path = "{data}/proteins.jsonl"
+sequence = "seq"
+about = "{text}"
+source = "made up proteins"
+license = "CC0"
+"#;
+
+const BERT: &str = r#"
+[model]
+model_type = "bert"
+hidden_size = 16
+num_hidden_layers = 1
+num_attention_heads = 2
+intermediate_size = 24
+max_position_embeddings = 40
+type_vocab_size = 2
+[masked]
+records = "text"
+[[corpus]]
+path = "{data}/rows.jsonl"
+text = "{name}: {text}"
+source = "made up texts"
+license = "CC0"
+"#;
+
+#[cfg(feature = "single-cell")]
+const SCGPT: &str = r#"
+[model]
+embsize = 16
+nheads = 2
+d_hid = 24
+nlayers = 1
+n_bins = 8
+[[corpus]]
+path = "{data}/cells.jsonl"
+components = 2
+source = "made up cells"
+license = "CC0"
+"#;
+
+/// Rows of proteins and cells, the second of two kinds with their own residues and genes.
+fn other_rows(dir: &Path) {
+    let (mut proteins, mut cells) = (String::new(), String::new());
+    for i in 0..48_usize {
+        let (motif, word, high) = match i % 2 {
+            0 => ("MKTAYIAK", "kinase", 0),
+            _ => ("GWGGHPLC", "channel", 6),
+        };
+        let seq = format!("{}{}", motif.repeat(2 + i % 5), &"ACDEFGHIKLMNPQRSTVWY"[i % 19..]);
+        let row = serde_json::json!({"seq": seq, "text": format!("A {word} of many.")});
+        writeln!(proteins, "{row}").unwrap();
+        let count = |gene: usize| 1 + (gene * 7 + i) % 3 + if gene / 6 * 6 == high { 9 } else { 0 };
+        let genes: Vec<String> = (0..12).map(|gene| format!("GENE{gene}")).collect();
+        let values: Vec<usize> = (0..12).map(count).collect();
+        let row = serde_json::json!({"id": format!("c{i}"), "cell": {"genes": genes, "values": values}});
+        writeln!(cells, "{row}").unwrap();
+    }
+    std::fs::write(dir.join("proteins.jsonl"), proteins).unwrap();
+    std::fs::write(dir.join("cells.jsonl"), cells).unwrap();
+}
+
 /// A folder with rows and a configuration of `kind` in it.
 fn folder(kind: &str, rest: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -96,6 +172,7 @@ fn folder(kind: &str, rest: &str) -> tempfile::TempDir {
         "{\"smiles\":\"OCC\",\"split\":\"test\"}\n",
     )
     .unwrap();
+    other_rows(dir.path());
     let at = dir.path().display();
     let config = format!(
         "kind = '{kind}'\ntitle = 'Tiny'\noutput = '{at}/model'\nrun_dir = '{at}/run'\ndata = '{at}'\n{TRAIN}{rest}"
@@ -177,6 +254,70 @@ fn excluded_molecules_are_in_neither_part() {
     let distinct: std::collections::BTreeSet<_> = all().collect();
     assert_eq!(distinct.len(), all().count());
     assert_eq!(parts.rows, [all().count()]);
+}
+
+#[cfg(feature = "protein")]
+#[test]
+fn an_esm_is_made_that_the_protein_plugin_reads() {
+    use bioverse_core::Modality;
+    let (_dir, model) = learns("masked", ESM);
+    let config = bioverse_protein::Config {
+        path: model,
+        max_length: None,
+    };
+    let protein = bioverse_protein::Protein::load(&config, &Device::flex()).unwrap();
+    let tokens = protein.tokenize(&"MKTAYIAK".to_string()).unwrap();
+    assert_eq!((tokens.len(), protein.d_hidden()), (10, 16));
+}
+
+#[cfg(feature = "protein")]
+#[test]
+fn what_a_run_holds_out_at_random_is_not_learnt_from() {
+    let dir = folder("masked", &format!("{ESM}split_fraction = 0.4\n"));
+    let config = PretrainConfig::load(&dir.path().join("run.toml"), &[]).unwrap();
+    let parts = corpus::passages(&config).unwrap();
+    let seen: Vec<&str> = parts.train.iter().chain(&parts.held_out).map(|p| p.text.as_str()).collect();
+    let data = crate::config::DataSection {
+        train: dir.path().join("proteins.jsonl"),
+        modality: Some("protein".into()),
+        input_field: Some("seq".into()),
+        text_field: Some("text".into()),
+        split_by: Some("random".into()),
+        split_fraction: 0.4,
+        ..Default::default()
+    };
+    let registry = crate::registry::standard();
+    let held = crate::data::read_examples(&data, crate::data::Split::Eval, &["protein"], &registry).unwrap();
+    assert!(held.len() > 4);
+    for example in &held {
+        let sequence = example.records[0].1.as_str().unwrap();
+        assert!(!seen.contains(&sequence), "{sequence}");
+    }
+}
+
+#[test]
+fn a_bert_is_made_that_loads_like_any_other() {
+    let (_dir, model) = learns("masked", BERT);
+    let tokenizer = bioverse_nn::Tokenizer::load(&model).unwrap();
+    let encoder = bioverse_nn::TransformerEncoder::load(&model, &Device::flex()).unwrap();
+    assert_eq!(encoder.config().vocab_size, tokenizer.vocab_size());
+    let ids = tokenizer.encode_with_special("molecule").unwrap();
+    assert_eq!((ids[0], ids.last()), (2, Some(&3)));
+}
+
+#[cfg(feature = "single-cell")]
+#[test]
+fn a_scgpt_is_made_that_the_cell_plugin_reads() {
+    use bioverse_core::Modality;
+    let (_dir, model) = learns("cell", SCGPT);
+    let config = bioverse_single_cell::Config {
+        path: model,
+        ..Default::default()
+    };
+    let cell = bioverse_single_cell::Cell::load(&config, &Device::flex()).unwrap();
+    let record = serde_json::json!({"genes": ["GENE3", "GENE4"], "values": [2, 5]});
+    let tokens = cell.tokenize(&serde_json::from_value(record).unwrap()).unwrap();
+    assert_eq!((tokens.input_ids.len(), cell.d_hidden()), (3, 16));
 }
 
 #[test]
