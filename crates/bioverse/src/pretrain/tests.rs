@@ -132,13 +132,18 @@ fn other_rows(dir: &Path) {
             0 => ("MKTAYIAK", "kinase", 0),
             _ => ("GWGGHPLC", "channel", 6),
         };
-        let seq = format!("{}{}", motif.repeat(2 + i % 5), &"ACDEFGHIKLMNPQRSTVWY"[i % 19..]);
+        let seq = format!(
+            "{}{}",
+            motif.repeat(2 + i % 5),
+            &"ACDEFGHIKLMNPQRSTVWY"[i % 19..]
+        );
         let row = serde_json::json!({"seq": seq, "text": format!("A {word} of many.")});
         writeln!(proteins, "{row}").unwrap();
         let count = |gene: usize| 1 + (gene * 7 + i) % 3 + if gene / 6 * 6 == high { 9 } else { 0 };
         let genes: Vec<String> = (0..12).map(|gene| format!("GENE{gene}")).collect();
         let values: Vec<usize> = (0..12).map(count).collect();
-        let row = serde_json::json!({"id": format!("c{i}"), "cell": {"genes": genes, "values": values}});
+        let row =
+            serde_json::json!({"id": format!("c{i}"), "cell": {"genes": genes, "values": values}});
         writeln!(cells, "{row}").unwrap();
     }
     std::fs::write(dir.join("proteins.jsonl"), proteins).unwrap();
@@ -276,7 +281,12 @@ fn what_a_run_holds_out_at_random_is_not_learnt_from() {
     let dir = folder("masked", &format!("{ESM}split_fraction = 0.4\n"));
     let config = PretrainConfig::load(&dir.path().join("run.toml"), &[]).unwrap();
     let parts = corpus::passages(&config).unwrap();
-    let seen: Vec<&str> = parts.train.iter().chain(&parts.held_out).map(|p| p.text.as_str()).collect();
+    let seen: Vec<&str> = parts
+        .train
+        .iter()
+        .chain(&parts.held_out)
+        .map(|p| p.text.as_str())
+        .collect();
     let data = crate::config::DataSection {
         train: dir.path().join("proteins.jsonl"),
         modality: Some("protein".into()),
@@ -287,7 +297,8 @@ fn what_a_run_holds_out_at_random_is_not_learnt_from() {
         ..Default::default()
     };
     let registry = crate::registry::standard();
-    let held = crate::data::read_examples(&data, crate::data::Split::Eval, &["protein"], &registry).unwrap();
+    let held = crate::data::read_examples(&data, crate::data::Split::Eval, &["protein"], &registry)
+        .unwrap();
     assert!(held.len() > 4);
     for example in &held {
         let sequence = example.records[0].1.as_str().unwrap();
@@ -316,7 +327,9 @@ fn a_scgpt_is_made_that_the_cell_plugin_reads() {
     };
     let cell = bioverse_single_cell::Cell::load(&config, &Device::flex()).unwrap();
     let record = serde_json::json!({"genes": ["GENE3", "GENE4"], "values": [2, 5]});
-    let tokens = cell.tokenize(&serde_json::from_value(record).unwrap()).unwrap();
+    let tokens = cell
+        .tokenize(&serde_json::from_value(record).unwrap())
+        .unwrap();
     assert_eq!((tokens.input_ids.len(), cell.d_hidden()), (3, 16));
 }
 

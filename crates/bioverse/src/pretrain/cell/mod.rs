@@ -46,6 +46,12 @@ pub(super) struct CellTask {
     width: usize,
 }
 
+/// A cell as the encoder reads it.
+fn tokens(preprocessing: &Preprocessing, counts: &[(u32, f32)]) -> Tokens {
+    let (ids, counts): (Vec<u32>, Vec<f32>) = counts.iter().copied().unzip();
+    preprocessing.tokens(&ids, &preprocessing.expression(&counts))
+}
+
 /// Cells as the encoder gets them, with what it has to tell.
 struct Batch {
     ids: Tensor<2, Int>,
@@ -98,7 +104,7 @@ impl CellTask {
             cls: cells.genes.len() as u32 + 1,
             cls_value: model.pad_value,
             n_bins: model.n_bins,
-            max_length: usize::MAX,
+            max_length: model.max_seq_len,
         };
         let width = cells.train.first().map_or(0, |cell| cell.targets.len());
         Self {
@@ -137,7 +143,12 @@ impl CellTask {
                 kept.push((*gene, count));
             }
         }
-        let bins = self.tokens(&kept);
+        // Bins are made of all genes, and `most` of these are drawn: not the highest ones.
+        let everything = Preprocessing {
+            max_length: usize::MAX,
+            ..self.preprocessing.clone()
+        };
+        let bins = tokens(&everything, &kept);
         let mut order: Vec<usize> = (1..bins.input_ids.len()).collect();
         order.shuffle(rng);
         order.truncate(most.saturating_sub(1));
@@ -146,12 +157,6 @@ impl CellTask {
         let pick = |at: &usize| (bins.input_ids[*at], bins.values[*at]);
         let (input_ids, values) = order.iter().map(pick).unzip();
         Tokens { input_ids, values }
-    }
-
-    fn tokens(&self, counts: &[(u32, f32)]) -> Tokens {
-        let (ids, counts): (Vec<u32>, Vec<f32>) = counts.iter().copied().unzip();
-        self.preprocessing
-            .tokens(&ids, &self.preprocessing.expression(&counts))
     }
 
     /// Pads rows and hides a share of their values.
@@ -275,7 +280,10 @@ impl Task for CellTask {
         let (mut bins, mut components) = ([0.0; 3], [0.0; 2]);
         for (number, part) in cells.chunks(8).enumerate() {
             let mut rng = step_rng(mix(self.config.seed, 2), number);
-            let rows: Vec<Tokens> = part.iter().map(|cell| self.tokens(&cell.counts)).collect();
+            let rows: Vec<Tokens> = part
+                .iter()
+                .map(|cell| tokens(&self.preprocessing, &cell.counts))
+                .collect();
             let batch = self.batch(&rows, part, &mut rng, &device);
             let [(error, count), (missed, _)] = self.errors(&model, &batch);
             let shown = batch.bins.clone() * batch.hidden.clone();
