@@ -2,23 +2,56 @@
 //! and is shown as such.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::process;
+use crate::{launch, process};
 
 const RUNS: &str = "runs/pocket";
-const MOLECULES: &str = "datasets/pocket/molecules.jsonl";
+#[cfg(test)]
+const PROTEINS: &str = "datasets/pocket/proteins.jsonl";
 
-/// Two held-out molecules, by id, with a question each.
-const QUESTIONS: [(&str, &str); 2] = [
-    ("CID:5282074", "What kind of compound is <molecule>?"),
-    ("CID:119199", "Describe <molecule>."),
+/// A question about records that no training run saw together with what is said of them.
+struct Question {
+    /// What the data says, for the reader to compare.
+    truth: &'static str,
+    /// Flags with the records.
+    records: &'static [(&'static str, &'static str)],
+    words: &'static str,
+}
+
+const QUESTIONS: [Question; 4] = [
+    Question {
+        truth: "a molecule it never saw (CID:5282074); the data says: an isoflavonoid",
+        records: &[("--molecule", "O=c1c(-c2ccc(O)cc2O)coc2cc(O)cc(O)c12")],
+        words: "What kind of compound is <molecule>?",
+    },
+    Question {
+        truth: "a protein it never saw (histone H2B); the data says: a histone in the nucleus, which packs DNA",
+        records: &[(
+            "--protein",
+            "datasets/pocket/proteins.jsonl#9606.ENSP00000274764",
+        )],
+        words: "Describe <protein>.",
+    },
+    Question {
+        truth: "a blood cell it never saw; the data says: a B cell",
+        records: &[("--cell", "datasets/pocket/cells.h5ad#70")],
+        words: "What type of cell is <cell>?",
+    },
+    Question {
+        truth: "two records in one question, vorinostat and HDAC2, a pair it never saw; the data says: it binds",
+        records: &[
+            ("--molecule", "O=C(CCCCCCC(=O)Nc1ccccc1)NO"),
+            ("--protein", "datasets/pocket/proteins.jsonl#NCBIGene:3066"),
+        ],
+        words: "Does <molecule> bind <protein>?",
+    },
 ];
 
 /// Flags of the demo.
@@ -40,48 +73,65 @@ impl Step {
     }
 }
 
-/// The whole path. Retrieval is measured on what stage 1 aligned, answers on what stage 2 tuned.
-fn steps(molecules: &Path) -> Result<Vec<Step>> {
+/// The whole path. Retrieval is measured on what stage 1 aligned, everything else on what stage 2 tuned.
+fn steps() -> Vec<Step> {
     let config = |name: &str| format!("configs/pocket/{name}.toml");
     let run = |name: &str| format!("{RUNS}/{name}");
-    let report = |name: &str| format!("{RUNS}/{name}/report");
-    let eval = |purpose: &str, stage: &str, suite: &str| {
-        let (bundle, report) = (run(stage), report(stage));
-        let flags = [
+    let eval = |purpose: &str, stage: &str, suite: &str, flags: &[&str]| {
+        let (bundle, report) = (run(stage), format!("{RUNS}/report/{suite}"));
+        let mut args = vec![
             "eval", "--bundle", &bundle, "--suite", suite, "--report", &report,
         ];
-        Step::new(purpose, &flags)
+        args.extend(flags);
+        Step::new(purpose, &args)
     };
+    let cells = [
+        "--modality",
+        "cell",
+        "--data",
+        "datasets/pocket/cells.h5ad",
+        "--label-field",
+        "name",
+        "--split-field",
+        "split",
+        "--question",
+        "What type of cell is {}?",
+    ];
     let mut steps = vec![
         Step::new(
-            "stage 1: the projector learns to write molecules into the LLM's input space",
-            &["align", "--config", &config("align-molecule")],
+            "stage 1: four projectors learn to write molecules, proteins, cells and texts into the LLM's input space",
+            &["align", "--config", &config("align")],
         ),
         Step::new(
-            "stage 2: projector and LoRA learn to answer questions about molecules",
+            "stage 2: projectors and LoRA learn to answer questions about them",
             &["finetune", "--config", &config("finetune")],
         ),
         eval(
-            "held-out molecules: which text is whose?",
+            "held-out records: which text is whose?",
             "align",
             "retrieval",
+            &[],
         ),
         eval(
-            "held-out molecules: are the answers right?",
+            "held-out cells: of which type are they?",
             "finetune",
-            "answers",
+            "annotate",
+            &cells,
         ),
     ];
-    for (id, question) in QUESTIONS {
-        let (smiles, text) = molecule(molecules, id)?;
-        let purpose = format!("a molecule it never saw, {id}; the data says: {text}");
+    for question in &QUESTIONS {
         let bundle = run("finetune");
-        steps.push(Step::new(
-            &purpose,
-            &["ask", "--bundle", &bundle, "--molecule", &smiles, question],
-        ));
+        let mut args = vec!["ask", "--bundle", &bundle];
+        args.extend(
+            question
+                .records
+                .iter()
+                .flat_map(|(flag, value)| [*flag, *value]),
+        );
+        args.push(question.words);
+        steps.push(Step::new(question.truth, &args));
     }
-    Ok(steps)
+    steps
 }
 
 /// What the steps took so far.
@@ -102,7 +152,7 @@ impl Demo {
             start: Instant::now(),
             peak: 0,
         };
-        let steps = steps(&process::root().join(MOLECULES))?;
+        let steps = steps();
         let total = steps.len();
         for (number, step) in steps.iter().enumerate() {
             let place = format!("[{}/{total}]", number + 1);
@@ -147,8 +197,15 @@ impl Tour {
             process::duration(took),
             megabytes(self.peak)
         );
-        println!("The bundle is {RUNS}/finetune/bundle; every prediction behind the tables is in");
-        println!("{RUNS}/align/report and {RUNS}/finetune/report.");
+        println!("The bundle is {RUNS}/finetune/bundle. Open in a browser:");
+        for suite in ["retrieval", "annotate"] {
+            let page = process::root()
+                .join(RUNS)
+                .join("report")
+                .join(suite)
+                .join("report.html");
+            println!("  file://{}", page.display());
+        }
         let program = self.program.strip_prefix(process::root());
         let program = program.unwrap_or(&self.program).display();
         println!("Three commands to try next:");
@@ -156,9 +213,7 @@ impl Tour {
             "  {program} ask --bundle {RUNS}/finetune --molecule 'CC(=O)Oc1ccccc1C(=O)O' 'Does <molecule> contain an ester?'"
         );
         println!("  {program} inspect {RUNS}/finetune");
-        println!(
-            "  {program} align --config configs/pocket/align-molecule.toml --set align.steps=100 --set run.dir=runs/mine"
-        );
+        println!("  {program} chat --bundle {RUNS}/finetune");
     }
 }
 
@@ -173,6 +228,10 @@ fn build() -> Result<PathBuf> {
         "--bin",
         "bioverse",
     ]);
+    let features = launch::features("cpu")?;
+    if !features.is_empty() {
+        command.args(["--features", &features.join(",")]);
+    }
     println!("{}", process::shown(&command));
     if !process::status(&mut command)?.success() {
         bail!("the build failed, see above");
@@ -196,23 +255,6 @@ fn megabytes(bytes: u64) -> String {
     }
 }
 
-/// SMILES and text of the held-out molecule `id`.
-fn molecule(file: &Path, id: &str) -> Result<(String, String)> {
-    let rows = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let row = rows
-        .lines()
-        .find(|line| field(line, "id") == Some(id))
-        .with_context(|| format!("{} has no molecule {id}", file.display()))?;
-    if field(row, "split") != Some("test") {
-        bail!("{id} is not a held-out molecule; choose another for the demo");
-    }
-    let value = |name| field(row, name).with_context(|| format!("{id} has no {name}"));
-    Ok((
-        value("smiles")?.replace(r"\\", r"\"),
-        value("text")?.to_owned(),
-    ))
-}
-
 /// Lines of at most 80 columns, all but the first set in by as much as `[1/6] ` takes.
 fn wrapped(text: &str) -> String {
     let (mut lines, mut width) = (String::new(), 0);
@@ -232,6 +274,7 @@ fn wrapped(text: &str) -> String {
 }
 
 /// A string field of a JSON line. Enough for a file we wrote ourselves; this crate links no JSON library on purpose.
+#[cfg(test)]
 fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let key = format!("\"{name}\":");
     let rest = line[line.find(&key)? + key.len()..].trim_start();
@@ -265,14 +308,17 @@ mod tests {
     }
 
     #[test]
-    fn the_molecules_of_the_demo_are_held_out() {
-        let file = process::root().join(MOLECULES);
-        for (id, _) in QUESTIONS {
-            assert!(
-                molecule(&file, id).is_ok(),
-                "{id}: {:?}",
-                molecule(&file, id)
-            );
-        }
+    fn the_protein_of_the_demo_is_held_out() {
+        let file = process::root().join(PROTEINS);
+        let rows =
+            std::fs::read_to_string(file).expect("the pocket proteins are in the repository");
+        let (_, record) = QUESTIONS[1].records[0];
+        let id = record.rsplit('#').next().expect("a name behind #");
+        let row = rows.lines().find(|line| field(line, "id") == Some(id));
+        assert_eq!(
+            row.and_then(|row| field(row, "split")),
+            Some("test"),
+            "{id}"
+        );
     }
 }
