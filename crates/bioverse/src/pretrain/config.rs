@@ -160,6 +160,8 @@ pub struct CorpusSection {
     pub about: Option<String>,
     /// Cells of this file: principal components of expression to tell; the value is their number.
     pub components: Option<usize>,
+    /// Cells: column of `var` with the names of the genes; not set = its index.
+    pub gene_field: Option<String>,
     /// Leave out the records that a run with `data.split_by = "random"` and this `data.split_fraction` holds out.
     pub split_fraction: Option<f64>,
     /// A document per row: text with `{field}` in it.

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bioverse_formats::Options;
 use bioverse_single_cell::CellRecord;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::components::{Components, Counts};
-use crate::data::read::read_rows;
+use crate::data::read::{read_rows, read_rows_with};
 use crate::data::split::held_out_at_random;
 use crate::error::{Error, Result};
 use crate::pretrain::config::PretrainConfig;
@@ -43,7 +44,11 @@ pub(super) fn cells(config: &PretrainConfig) -> Result<Cells> {
     for section in &config.corpus {
         let path = config.resolve(&section.path);
         let mut found = vec![];
-        for (number, row) in read_rows(&path)? {
+        let options = Options {
+            gene_field: section.gene_field.clone(),
+            ..Options::default()
+        };
+        for (number, row) in read_rows_with(&path, &options)? {
             let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
             let cell = row.get("cell").unwrap_or(&Value::Null);
             let share = section.split_fraction.unwrap_or(0.0);

@@ -27,7 +27,7 @@ use corpus::{CellSample, Cells};
 /// What a hidden value is replaced by, as in the published code.
 const HIDDEN: f32 = -1.0;
 /// Least share of its counts that a thinned cell keeps.
-const THINNEST: f64 = 0.5;
+const THINNEST: f64 = 0.7;
 
 /// The encoder, and two heads that export leaves behind.
 #[derive(Module, Debug)]
@@ -127,7 +127,7 @@ impl CellTask {
         })
     }
 
-    /// A cell thinned to a share of its counts between a half and all, each count kept or lost on its own (a count that is no whole
+    /// A cell thinned to a share of its counts between [`THINNEST`] and all, each count kept or lost on its own (a count that is no whole
     /// number shrinks instead), and of its genes at most `most`.
     fn visit(&self, cell: &CellSample, most: usize, rng: &mut impl Rng) -> Tokens {
         let share = rng.random_range(THINNEST..1.0);
@@ -143,12 +143,8 @@ impl CellTask {
                 kept.push((*gene, count));
             }
         }
-        // Bins are made of all genes, and `most` of these are drawn: not the highest ones.
-        let everything = Preprocessing {
-            max_length: usize::MAX,
-            ..self.preprocessing.clone()
-        };
-        let bins = tokens(&everything, &kept);
+        // As the encoder reads a cell; of what it reads, `most` are drawn: not the highest ones.
+        let bins = tokens(&self.preprocessing, &kept);
         let mut order: Vec<usize> = (1..bins.input_ids.len()).collect();
         order.shuffle(rng);
         order.truncate(most.saturating_sub(1));

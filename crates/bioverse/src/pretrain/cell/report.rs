@@ -46,7 +46,7 @@ pub(super) fn card(
             "Two losses at once: hidden values ({:.0} % of the genes; squared error of the bin) and, with weight {}, the squared error of \
              the principal components of the cell's file (log-normalised counts of its 2,000 most variable genes, standardised; fitted on \
              the cells to learn from) that one linear layer predicts from the mean of the token states. Neither layer is part of the \
-             model. At each visit a cell keeps each of its counts with a probability between a half and one, and is seen through at most \
+             model. At each visit a cell keeps each of its counts with a probability between 0.7 and one, and is seen through at most \
              {} of its genes. {}",
             100.0 * task.config.masked.mask_probability,
             task.config.masked.descriptor_weight,
