@@ -22,8 +22,7 @@ use crate::Bundle;
 use crate::error::{Error, Result};
 
 /// Templates by name; the name's ending decides how values are escaped.
-const TEMPLATES: [(&str, &str); 9] = [
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("page.html", include_str!("page.html")),
     ("drawings.html", include_str!("drawings.html")),
     ("explain.html", include_str!("explain.html")),
