@@ -44,12 +44,25 @@ fn own_file(dir: &Path) -> PathBuf {
 
 fn eval(args: &[&str], own: &Path, out: &Path) -> (String, BTreeMap<String, f64>) {
     let (own, out) = (own.display().to_string(), out.display().to_string());
-    let rows = ["--data", &own, "--input-field", "s", "--text-field", "t", "--json", &out];
+    let rows = [
+        "--data",
+        &own,
+        "--input-field",
+        "s",
+        "--text-field",
+        "t",
+        "--json",
+        &out,
+    ];
     let all = ["eval", "--suite", "retrieval", "--modality", "molecule"];
     let ended = run(all.iter().chain(args).chain(&rows)).ok();
     let text = fs::read_to_string(&out).expect("numbers");
     let numbers = serde_json::from_str(&text).expect("one flat object of numbers");
-    assert!(ended.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ended.stdout);
+    assert!(
+        ended.stdout.lines().all(|line| line.chars().count() <= 80),
+        "{}",
+        ended.stdout
+    );
     (ended.stdout, numbers)
 }
 
@@ -62,14 +75,24 @@ fn a_file_of_ones_own_is_measured_as_a_whole() {
     let (shown, numbers) = eval(&["--bundle", &path], &own, &out);
     let number = |name: &str| numbers[&format!("retrieval.molecule.{name}")];
     assert_eq!(number("n"), 6.0);
-    assert!(number("n_train") > 20.0, "baselines learnt where the bundle did");
+    assert!(
+        number("n_train") > 20.0,
+        "baselines learnt where the bundle did"
+    );
     // Four of six pairs have one twin: (4 · H(5)/5 + 2 · H(6)/6) / 6 with H(5)/5 = .456667, H(6)/6 = .408333.
     let chance = number("chance.record_to_text.filtered.mrr");
-    assert!((chance - (4.0 * 0.456_666_67 + 2.0 * 0.408_333_33) / 6.0).abs() < 1e-6, "{chance}");
+    assert!(
+        (chance - (4.0 * 0.456_666_67 + 2.0 * 0.408_333_33) / 6.0).abs() < 1e-6,
+        "{chance}"
+    );
     for method in ["model", "substrings", "morgan", "encoder", "base_llm"] {
         for direction in ["record_to_text", "text_to_record"] {
-            let [raw, filtered] = ["mrr", "filtered.mrr"].map(|m| number(&format!("{method}.{direction}.{m}")));
-            assert!(filtered >= raw && raw > 0.0, "{method} {direction}: {raw} {filtered}");
+            let [raw, filtered] =
+                ["mrr", "filtered.mrr"].map(|m| number(&format!("{method}.{direction}.{m}")));
+            assert!(
+                filtered >= raw && raw > 0.0,
+                "{method} {direction}: {raw} {filtered}"
+            );
         }
     }
     // One molecule has one vector, so its two texts share their ranks, and the filter must raise it.
@@ -79,8 +102,12 @@ fn a_file_of_ones_own_is_measured_as_a_whole() {
     // What the bundle was aligned on is gone: no baseline can learn, and that is said.
     fs::remove_file(dir.path().join("molecules.jsonl")).expect("removed");
     let (shown, numbers) = eval(&["--bundle", &path], &own, &out);
-    assert!(shown.contains("Baselines that learn were left out"), "{shown}");
-    let there = |name: &str| numbers.contains_key(&format!("retrieval.molecule.{name}.record_to_text.mrr"));
+    assert!(
+        shown.contains("Baselines that learn were left out"),
+        "{shown}"
+    );
+    let there =
+        |name: &str| numbers.contains_key(&format!("retrieval.molecule.{name}.record_to_text.mrr"));
     assert!(there("model") && there("base_llm") && there("chance") && !there("morgan"));
 }
 
@@ -99,14 +126,25 @@ fn two_bundles_are_compared_row_by_row() {
     assert!((difference - number(&format!("difference.{metric}"))).abs() < 1e-12);
     let counts = ["wins", "ties", "losses"].map(|c| number(&format!("difference.{metric}.{c}")));
     assert_eq!(counts.iter().sum::<f64>(), 6.0);
-    assert!(shown.contains("win/tie/loss") && shown.contains(metric), "{shown}");
-    for file in ["report.html", "report.md", "metrics.json", "predictions/retrieval.molecule.jsonl"] {
+    assert!(
+        shown.contains("win/tie/loss") && shown.contains(metric),
+        "{shown}"
+    );
+    for file in [
+        "report.html",
+        "report.md",
+        "metrics.json",
+        "predictions/retrieval.molecule.jsonl",
+    ] {
         assert!(report.join(file).is_file(), "{file}");
     }
 
     // A bundle beside itself: nothing differs.
     let (_, numbers) = eval(&["--compare", &a, &a], &own, &out);
-    assert_eq!(numbers["retrieval.molecule.difference.text_to_record.mrr.ties"], 6.0);
+    assert_eq!(
+        numbers["retrieval.molecule.difference.text_to_record.mrr.ties"],
+        6.0
+    );
 
     let refused = run(["eval", "--compare", &a, &b, "--bundle", &a]);
     assert_eq!(refused.code, 2, "{}", refused.stderr);

@@ -45,13 +45,20 @@ pub fn run(
 
 /// Compares what was measured.
 fn of(a: &Report, b: &Report, bundles: &[PathBuf; 2]) -> Result<Report> {
-    let [first, second] = bundles.each_ref().map(|bundle| bundle.display().to_string());
+    let [first, second] = bundles
+        .each_ref()
+        .map(|bundle| bundle.display().to_string());
     let mut report = Report {
         bundle: format!("{first} against {second}"),
-        compared: Some([(first, a.bundle_sha256.clone()), (second, b.bundle_sha256.clone())]),
+        compared: Some([
+            (first, a.bundle_sha256.clone()),
+            (second, b.bundle_sha256.clone()),
+        ]),
         ..Report::default()
     };
-    report.left_out.extend(a.left_out.iter().chain(&b.left_out).cloned());
+    report
+        .left_out
+        .extend(a.left_out.iter().chain(&b.left_out).cloned());
     for ours in &a.findings {
         match b.findings.iter().find(|theirs| theirs.key() == ours.key()) {
             Some(theirs) => report.findings.push(pair(ours, theirs, bundles)?),
@@ -60,7 +67,9 @@ fn of(a: &Report, b: &Report, bundles: &[PathBuf; 2]) -> Result<Report> {
     }
     let both = |key: String| a.findings.iter().any(|ours| ours.key() == key);
     let alone = b.findings.iter().filter(|theirs| !both(theirs.key()));
-    report.left_out.extend(alone.map(|theirs| only_one(theirs, &bundles[0])));
+    report
+        .left_out
+        .extend(alone.map(|theirs| only_one(theirs, &bundles[0])));
     if report.findings.is_empty() {
         return Err(Error::Input(format!(
             "there is nothing that both {} and {} were measured on; name a suite and rows that both can read with --suite and \
@@ -75,7 +84,10 @@ fn of(a: &Report, b: &Report, bundles: &[PathBuf; 2]) -> Result<Report> {
 fn only_one(findings: &Findings, other: &Path) -> LeftOut {
     LeftOut {
         suite: findings.key(),
-        why: format!("{} has no such rows or modality, so there is nothing to compare", other.display()),
+        why: format!(
+            "{} has no such rows or modality, so there is nothing to compare",
+            other.display()
+        ),
     }
 }
 
@@ -91,7 +103,12 @@ fn pair(a: &Findings, b: &Findings, bundles: &[PathBuf; 2]) -> Result<Findings> 
             b.rows
         )));
     }
-    let mut found = Findings::new(a.suite, a.modality.as_deref(), a.rows, a.split_sha256.clone());
+    let mut found = Findings::new(
+        a.suite,
+        a.modality.as_deref(),
+        a.rows,
+        a.split_sha256.clone(),
+    );
     found.methods = vec![merged(NAMES[0], a), merged(NAMES[1], b)];
     found.methods.push(differences(&found));
     found.headline.clone_from(&a.headline);
@@ -107,15 +124,21 @@ fn pair(a: &Findings, b: &Findings, bundles: &[PathBuf; 2]) -> Result<Findings> 
 /// Everything that is a bundle's own in one method; where a suite asks it in several ways, their names stand in front.
 fn merged(name: &str, findings: &Findings) -> Method {
     let mut all = Method::new(name, Role::Model);
-    for method in findings.methods.iter().filter(|method| method.role == Role::Model) {
+    for method in findings
+        .methods
+        .iter()
+        .filter(|method| method.role == Role::Model)
+    {
         let full = |metric: &String| match method.name.as_str() {
             "model" => metric.clone(),
             other => format!("{other}.{metric}"),
         };
         let numbers = method.numbers.iter();
-        all.numbers.extend(numbers.map(|(metric, number)| (full(metric), *number)));
+        all.numbers
+            .extend(numbers.map(|(metric, number)| (full(metric), *number)));
         let rows = method.rows.iter();
-        all.rows.extend(rows.map(|(metric, rows)| (full(metric), rows.clone())));
+        all.rows
+            .extend(rows.map(|(metric, rows)| (full(metric), rows.clone())));
     }
     all
 }
@@ -129,7 +152,11 @@ fn differences(found: &Findings) -> Method {
             interval: Some(contest.interval),
         };
         method.numbers.insert(metric.to_owned(), number);
-        for (what, count) in [("wins", contest.wins), ("ties", contest.ties), ("losses", contest.losses)] {
+        for (what, count) in [
+            ("wins", contest.wins),
+            ("ties", contest.ties),
+            ("losses", contest.losses),
+        ] {
             method = method.number(&format!("{metric}.{what}"), count as f64, None);
         }
     }
@@ -138,16 +165,32 @@ fn differences(found: &Findings) -> Method {
 
 fn sheet(found: &Findings) -> Sheet {
     let header = [
-        "metric", "a", "b", "difference", "95 % interval", "win/tie/loss", "result",
+        "metric",
+        "a",
+        "b",
+        "difference",
+        "95 % interval",
+        "win/tie/loss",
+        "result",
     ];
     let mut table = Table::new(1, header);
     let contests = found.contests();
-    let contest = |metric: &str| contests.iter().find(|(_, of, _)| *of == metric).map(|(.., c)| c);
+    let contest = |metric: &str| {
+        contests
+            .iter()
+            .find(|(_, of, _)| *of == metric)
+            .map(|(.., c)| c)
+    };
     let [a, b] = [&found.methods[0].numbers, &found.methods[1].numbers];
     for (metric, number) in a {
         let Some(other) = b.get(metric) else { continue };
         let rest = contest(metric).map_or([(); 4].map(|()| String::new()), cells);
-        table.row(metric, [fixed(number.value), fixed(other.value)].into_iter().chain(rest));
+        table.row(
+            metric,
+            [fixed(number.value), fixed(other.value)]
+                .into_iter()
+                .chain(rest),
+        );
     }
     Sheet {
         title: "both bundles on the same rows".into(),
@@ -200,7 +243,10 @@ mod tests {
 
     #[test]
     fn rows_are_paired_and_counted() {
-        let (a, b) = (report([1.0, 1.0, 0.0, 1.0], "s"), report([1.0, 0.0, 1.0, 0.0], "s"));
+        let (a, b) = (
+            report([1.0, 1.0, 0.0, 1.0], "s"),
+            report([1.0, 0.0, 1.0, 0.0], "s"),
+        );
         let found = of(&a, &b, &bundles()).unwrap();
         let flat = found.flat();
         for (name, expected) in [
@@ -215,10 +261,19 @@ mod tests {
         ] {
             assert_eq!(flat[&format!("qa.{name}")], expected, "{name}");
         }
-        assert!(!flat.contains_key("qa.difference.macro_f1"), "no rows to pair");
+        assert!(
+            !flat.contains_key("qa.difference.macro_f1"),
+            "no rows to pair"
+        );
         let text = found.tables();
-        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        assert!(text.contains("+0.250") && text.contains("2/1/1") && text.contains("tie"), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+        assert!(
+            text.contains("+0.250") && text.contains("2/1/1") && text.contains("tie"),
+            "{text}"
+        );
         assert_eq!(found.findings[0].predictions.len(), 4);
     }
 

@@ -190,7 +190,8 @@ mod tests {
     fn classes_nobody_has_get_nothing() {
         let train = column(&[-2.0, -1.0, 1.0, 2.0]);
         let got = logistic(&train, &[0, 0, 2, 2], 3, &column(&[-3.0, 3.0]));
-        assert!(got[0][0] > 0.9 && got[1][2] > 0.9, "{got:?}");
+        // The penalty keeps the shares away from certainty.
+        assert!(got[0][0] > 0.8 && got[1][2] > 0.8, "{got:?}");
         assert_eq!((got[0][1], got[1][1]), (0.0, 0.0));
         assert_eq!(
             logistic(&train, &[1; 4], 3, &column(&[0.0])),

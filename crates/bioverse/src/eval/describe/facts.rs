@@ -176,8 +176,15 @@ mod tests {
         let text = "A fatty acid with two carboxylic acids and no ketone; a human metabolite.";
         let vocabulary = Vocabulary::of([(&row, text)].into_iter());
         let named = vocabulary.named(text);
-        assert_eq!(named, facts(json!(["fatty acid", "carboxylic acid", "human metabolite"])));
-        assert_eq!(vocabulary.len(), 3, "only what some text names of its record");
+        assert_eq!(
+            named,
+            facts(json!(["fatty acid", "carboxylic acid", "human metabolite"]))
+        );
+        assert_eq!(
+            vocabulary.len(),
+            3,
+            "only what some text names of its record"
+        );
         assert_eq!(vocabulary.known(&row).len(), 3);
     }
 
@@ -189,7 +196,10 @@ mod tests {
         assert_eq!((got.precision(), got.recall()), (0.5, 0.25));
         assert!((got.f1() - 1.0 / 3.0).abs() < 1e-12);
         let silent = Agreement::between(&Facts::new(), &due);
-        assert_eq!((silent.precision(), silent.recall(), silent.f1()), (0.0, 0.0, 0.0));
+        assert_eq!(
+            (silent.precision(), silent.recall(), silent.f1()),
+            (0.0, 0.0, 0.0)
+        );
     }
 
     #[test]

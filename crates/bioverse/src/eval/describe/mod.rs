@@ -46,7 +46,11 @@ pub fn run(bench: &Bench<'_>) -> Result<Vec<Findings>> {
 }
 
 fn described(bench: &Bench<'_>) -> Result<Vec<String>> {
-    let sides = bench.plan.pairs.as_ref().or(bench.plan.instructions.as_ref());
+    let sides = bench
+        .plan
+        .pairs
+        .as_ref()
+        .or(bench.plan.instructions.as_ref());
     match sides {
         Some(sides) => bench.plan.modalities(bench.request, &sides.eval),
         None => Ok(vec![]),
@@ -61,7 +65,12 @@ struct Texts {
 }
 
 fn one(bench: &Bench<'_>, modality: &str, rows: &Rows) -> Result<Findings> {
-    info!(modality, eval = rows.eval.len(), train = rows.train.len(), "describe");
+    info!(
+        modality,
+        eval = rows.eval.len(),
+        train = rows.train.len(),
+        "describe"
+    );
     let mut notes = vec![];
     let mut said = generated(bench, &rows.eval)?;
     said.extend(copied(bench, modality, rows, &mut notes)?);
@@ -69,7 +78,8 @@ fn one(bench: &Bench<'_>, modality: &str, rows: &Rows) -> Result<Findings> {
     let due: Option<Vec<Facts>> = vocabulary.as_ref().map(|vocabulary| {
         let none = Facts::new();
         let rows = rows.eval.iter();
-        rows.map(|row| vocabulary.known(row.facts.as_ref().unwrap_or(&none))).collect()
+        rows.map(|row| vocabulary.known(row.facts.as_ref().unwrap_or(&none)))
+            .collect()
     });
     let wordpiece = wordpiece(bench)?;
     let references = References {
@@ -81,7 +91,9 @@ fn one(bench: &Bench<'_>, modality: &str, rows: &Rows) -> Result<Findings> {
     findings.train_rows = rows.train.len();
     for texts in &said {
         let method = Method::new(texts.name, texts.role);
-        findings.methods.push(references.score(method, &texts.texts)?);
+        findings
+            .methods
+            .push(references.score(method, &texts.texts)?);
     }
     let folder = wordpiece.as_ref().map(|(folder, _)| folder.as_str());
     findings.definitions = score::definitions(folder, vocabulary.is_some());
@@ -101,7 +113,10 @@ fn one(bench: &Bench<'_>, modality: &str, rows: &Rows) -> Result<Findings> {
 fn sheet(findings: &Findings) -> Sheet {
     let mut table = Table::of(
         1,
-        std::iter::once("method").chain(SHOWN.map(|(_, name)| name)).map(str::to_owned).collect(),
+        std::iter::once("method")
+            .chain(SHOWN.map(|(_, name)| name))
+            .map(str::to_owned)
+            .collect(),
     );
     for method in &findings.methods {
         let cell = |(metric, _): (&str, &str)| {
@@ -191,21 +206,27 @@ fn copied(
         notes.push(NO_TRAINING.into());
         return Ok(vec![]);
     }
-    let records = |side: &[Told]| -> Vec<Record> {
-        side.iter().map(|row| row.record.clone()).collect()
-    };
+    let records =
+        |side: &[Told]| -> Vec<Record> { side.iter().map(|row| row.record.clone()).collect() };
     let (train, eval) = (records(&rows.train), records(&rows.eval));
     let texts = |name, places: Vec<usize>| Texts {
         name,
         role: Role::Baseline,
-        texts: places.iter().map(|at| rows.train[*at].reference.clone()).collect(),
+        texts: places
+            .iter()
+            .map(|at| rows.train[*at].reference.clone())
+            .collect(),
     };
     let near = nearest::by_encoder(bench.session, modality, &train, &eval)?;
     let mut said = vec![texts("nearest_text", near)];
     if let Some(near) = nearest::by_fingerprint(bench.registry, modality, &train, &eval) {
         said.push(texts("nearest_fingerprint", near));
     }
-    let references: Vec<&str> = rows.train.iter().map(|row| row.reference.as_str()).collect();
+    let references: Vec<&str> = rows
+        .train
+        .iter()
+        .map(|row| row.reference.as_str())
+        .collect();
     let ordinary = nearest::most_ordinary(&references);
     said.extend(ordinary.map(|at| texts("majority_text", vec![at; eval.len()])));
     Ok(said)
@@ -225,7 +246,9 @@ fn vocabulary(rows: &Rows, notes: &mut Vec<String>) -> Option<Vocabulary> {
     }
     let without = rows.eval.iter().filter(|row| row.facts.is_none()).count();
     if without > 0 {
-        notes.push(format!("{without} rows without `facts` are left out of the fact-level score."));
+        notes.push(format!(
+            "{without} rows without `facts` are left out of the fact-level score."
+        ));
     }
     Some(vocabulary)
 }
@@ -235,7 +258,10 @@ fn wordpiece(bench: &Bench<'_>) -> Result<Option<(String, Tokenizer)>> {
     let Some(folder) = &bench.request.tokenizer else {
         return Ok(None);
     };
-    Ok(Some((folder.display().to_string(), Tokenizer::load(folder)?)))
+    Ok(Some((
+        folder.display().to_string(),
+        Tokenizer::load(folder)?,
+    )))
 }
 
 fn hash(eval: &[Told]) -> String {
@@ -257,7 +283,11 @@ fn predictions(
         object.insert("reference".into(), row.reference.clone().into());
         for method in said {
             // The bundle's own text is what every suite calls its prediction.
-            let name = if method.name == "model" { "prediction" } else { method.name };
+            let name = if method.name == "model" {
+                "prediction"
+            } else {
+                method.name
+            };
             object.insert(name.into(), method.texts[at].clone().into());
         }
         if let Some((vocabulary, due)) = facts {

@@ -30,12 +30,16 @@ pub fn by_encoder(
         }
     }
     let likeness = asked.normalized().times_transposed(&known.normalized());
-    Ok((0..eval.len()).map(|row| first_largest(likeness.row(row))).collect())
+    Ok((0..eval.len())
+        .map(|row| first_largest(likeness.row(row)))
+        .collect())
 }
 
 fn states(session: &Session, modality: &str, records: &[Record]) -> Result<Matrix> {
     let name = |record: usize| format!("record {}", record + 1);
-    Ok(Matrix::from_tensor(session.encoder_vectors(modality, records, &name)?))
+    Ok(Matrix::from_tensor(
+        session.encoder_vectors(modality, records, &name)?,
+    ))
 }
 
 fn mean(matrix: &Matrix) -> Vec<f32> {
@@ -51,7 +55,10 @@ fn mean(matrix: &Matrix) -> Vec<f32> {
 /// Ties go to the first.
 fn first_largest(values: &[f32]) -> usize {
     let places = 0..values.len();
-    places.rev().max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap_or(0)
+    places
+        .rev()
+        .max_by(|a, b| values[*a].total_cmp(&values[*b]))
+        .unwrap_or(0)
 }
 
 /// The same by what records are made of (circular environments of molecules, k-mers of sequences): Jaccard index. Nothing
@@ -69,7 +76,9 @@ pub fn by_fingerprint(
     let known: Vec<Vec<u64>> = train.par_iter().map(set).collect::<Option<_>>()?;
     let asked: Vec<Vec<u64>> = eval.par_iter().map(set).collect::<Option<_>>()?;
     let nearest = |own: &Vec<u64>| {
-        let likeness = known.iter().map(|other| fingerprint::jaccard(own, other) as f32);
+        let likeness = known
+            .iter()
+            .map(|other| fingerprint::jaccard(own, other) as f32);
         first_largest(&likeness.collect::<Vec<_>>())
     };
     Some(asked.par_iter().map(nearest).collect())
@@ -97,9 +106,18 @@ mod tests {
 
     #[test]
     fn the_text_in_the_middle_is_the_ordinary_one() {
-        let texts = ["a small acid", "a small acid with a ring", "steroid", "a large base with a ring"];
+        let texts = [
+            "a small acid",
+            "a small acid with a ring",
+            "steroid",
+            "a large base with a ring",
+        ];
         assert_eq!(most_ordinary(&texts), Some(1));
-        assert_eq!(most_ordinary(&["x y", "z", "z"]), Some(1), "the first of equals");
+        assert_eq!(
+            most_ordinary(&["x y", "z", "z"]),
+            Some(1),
+            "the first of equals"
+        );
         assert_eq!(most_ordinary(&[]), None);
     }
 

@@ -151,7 +151,9 @@ fn usual(bench: &Bench<'_>, data: &DataSection, modality: &str) -> Option<String
             *counts.entry(question.content.clone()).or_default() += 1;
         }
     }
-    let most = counts.into_iter().max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(&a.0)));
+    let most = counts
+        .into_iter()
+        .max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(&a.0)));
     most.map(|(question, _)| question.replacen(&format!("<{modality}>"), "{}", 1))
 }
 
@@ -162,7 +164,11 @@ mod tests {
     #[test]
     fn a_question_without_a_place_begins_with_the_record() {
         let record = Record::from("CCO");
-        let content = |question| asked(question, "molecule", &record).messages[0].content.clone();
+        let content = |question| {
+            asked(question, "molecule", &record).messages[0]
+                .content
+                .clone()
+        };
         assert_eq!(content("Describe {}."), "Describe <molecule>.");
         assert_eq!(content("Describe it."), "<molecule> Describe it.");
     }

@@ -51,7 +51,9 @@ impl References<'_> {
         let whole = |rows: &[usize]| rows.iter().map(|row| counts[*row]).sum::<Counts>();
         let n = counts.len();
         method
-            .whole("sacrebleu", n, |rows| whole(rows).sacrebleu(Orders::All).score)
+            .whole("sacrebleu", n, |rows| {
+                whole(rows).sacrebleu(Orders::All).score
+            })
             .whole("sacrebleu_effective", n, |rows| {
                 whole(rows).sacrebleu(Orders::Effective).score
             })
@@ -87,7 +89,11 @@ impl References<'_> {
         cut: impl Fn(&str) -> Result<Vec<String>>,
     ) -> Result<Method> {
         let cut_said: Vec<_> = said.iter().map(|text| cut(text)).collect::<Result<_>>()?;
-        let cut_due: Vec<_> = self.texts.iter().map(|text| cut(text)).collect::<Result<_>>()?;
+        let cut_due: Vec<_> = self
+            .texts
+            .iter()
+            .map(|text| cut(text))
+            .collect::<Result<_>>()?;
         let pairs = || cut_said.iter().zip(&cut_due);
         let counts: Vec<Counts> = pairs().map(|(a, b)| Counts::of(a, b)).collect();
         let whole = |rows: &[usize]| rows.iter().map(|row| counts[*row]).sum::<Counts>();
@@ -95,11 +101,18 @@ impl References<'_> {
         let by = |matching| pairs().map(|(a, b)| meteor(a, b, matching)).collect();
         let n = counts.len();
         Ok(method
-            .whole(&format!("bleu2_nltk_{tokens}"), n, |rows| whole(rows).nltk(2))
-            .whole(&format!("bleu4_nltk_{tokens}"), n, |rows| whole(rows).nltk(4))
+            .whole(&format!("bleu2_nltk_{tokens}"), n, |rows| {
+                whole(rows).nltk(2)
+            })
+            .whole(&format!("bleu4_nltk_{tokens}"), n, |rows| {
+                whole(rows).nltk(4)
+            })
             .mean(&format!("sentence_bleu_nltk_{tokens}"), sentences)
             .mean(&format!("meteor_exact_{tokens}"), by(Matching::Exact))
-            .mean(&format!("meteor_exact_stem_{tokens}"), by(Matching::ExactAndStem)))
+            .mean(
+                &format!("meteor_exact_stem_{tokens}"),
+                by(Matching::ExactAndStem),
+            ))
     }
 
     fn exact(&self, method: Method, said: &[String]) -> Method {
@@ -121,11 +134,12 @@ impl References<'_> {
             .collect();
         let column = |value: fn(&Agreement) -> f64| agreed.iter().map(value).collect();
         let all = |rows: &[usize]| {
-            rows.iter().fold(Agreement::default(), |all, row| Agreement {
-                right: all.right + agreed[*row].right,
-                named: all.named + agreed[*row].named,
-                due: all.due + agreed[*row].due,
-            })
+            rows.iter()
+                .fold(Agreement::default(), |all, row| Agreement {
+                    right: all.right + agreed[*row].right,
+                    named: all.named + agreed[*row].named,
+                    due: all.due + agreed[*row].due,
+                })
         };
         method
             .mean("fact_f1", column(Agreement::f1))
@@ -160,7 +174,10 @@ pub fn definitions(tokenizer: Option<&str>, facts: bool) -> BTreeMap<String, Str
         .collect();
     let mut on = |tokens: &str, what: &str| {
         for (name, text) in ON_TOKENS {
-            all.push((format!("{name}_{tokens}"), format!("{text} Tokens: {what}.")));
+            all.push((
+                format!("{name}_{tokens}"),
+                format!("{text} Tokens: {what}."),
+            ));
         }
     };
     on("words", "split at white space");
@@ -193,13 +210,34 @@ const DEFINITIONS: [(&str, &str); 12] = [
         "bleu4_hf_13a",
         "Hugging Face evaluate `bleu`, max_order 4, 13a tokens, no smoothing, 0-1 (Prot2Text-V2).",
     ),
-    ("rouge1", "rouge-score 0.1.2, use_stemmer=False, F-measure, mean over rows."),
-    ("rouge2", "rouge-score 0.1.2, use_stemmer=False, F-measure, mean over rows."),
-    ("rougeL", "rouge-score 0.1.2, use_stemmer=False, F-measure, mean over rows."),
-    ("rouge1_stem", "rouge-score 0.1.2, use_stemmer=True, F-measure, mean over rows."),
-    ("rouge2_stem", "rouge-score 0.1.2, use_stemmer=True, F-measure, mean over rows."),
-    ("rougeL_stem", "rouge-score 0.1.2, use_stemmer=True, F-measure, mean over rows."),
-    ("exact_match", "Share of texts that equal their reference, white space at both ends aside."),
+    (
+        "rouge1",
+        "rouge-score 0.1.2, use_stemmer=False, F-measure, mean over rows.",
+    ),
+    (
+        "rouge2",
+        "rouge-score 0.1.2, use_stemmer=False, F-measure, mean over rows.",
+    ),
+    (
+        "rougeL",
+        "rouge-score 0.1.2, use_stemmer=False, F-measure, mean over rows.",
+    ),
+    (
+        "rouge1_stem",
+        "rouge-score 0.1.2, use_stemmer=True, F-measure, mean over rows.",
+    ),
+    (
+        "rouge2_stem",
+        "rouge-score 0.1.2, use_stemmer=True, F-measure, mean over rows.",
+    ),
+    (
+        "rougeL_stem",
+        "rouge-score 0.1.2, use_stemmer=True, F-measure, mean over rows.",
+    ),
+    (
+        "exact_match",
+        "Share of texts that equal their reference, white space at both ends aside.",
+    ),
     (
         "exact_match_normalized",
         "The same in lower case without non-word characters (Prot2Text-V2).",
@@ -236,9 +274,18 @@ const FACTS: [(&str, &str); 4] = [
          average=\"samples\", zero_division=0). Names: facts of training and measured rows that some reference says of its \
          own record, compared by Porter stems, longest first; behind no, not, without, nor they do not count.",
     ),
-    ("fact_precision", "Share of the names in a text that are true of its record, mean over rows; 0 without names."),
-    ("fact_recall", "Share of the row's facts that the text names, mean over rows."),
-    ("fact_f1_micro", "F1 of all names and facts of all rows counted together."),
+    (
+        "fact_precision",
+        "Share of the names in a text that are true of its record, mean over rows; 0 without names.",
+    ),
+    (
+        "fact_recall",
+        "Share of the row's facts that the text names, mean over rows.",
+    ),
+    (
+        "fact_f1_micro",
+        "F1 of all names and facts of all rows counted together.",
+    ),
 ];
 
 #[cfg(test)]
@@ -263,7 +310,10 @@ mod tests {
         // sacrebleu 2.6.0, nltk 3.10.4 and rouge-score 0.1.2 on the same two pairs; Hugging Face's compute_bleu by its formula.
         let method = scored(
             &["a small amide with one ring", "It is a fatty acid."],
-            &["a small amide with two rings and an ester", "It is a fatty acid."],
+            &[
+                "a small amide with two rings and an ester",
+                "It is a fatty acid.",
+            ],
         );
         let want = [
             ("sacrebleu", 59.17606269910581),
@@ -286,7 +336,10 @@ mod tests {
         ];
         for (metric, value) in want {
             let got = method.numbers[metric].value;
-            assert!((got - value).abs() < 1e-9, "{metric}: {got} instead of {value}");
+            assert!(
+                (got - value).abs() < 1e-9,
+                "{metric}: {got} instead of {value}"
+            );
         }
         assert_eq!(method.rows["exact_match"], [0.0, 1.0]);
     }

@@ -43,9 +43,13 @@ impl<'a> Questions<'a> {
             .collect();
         let found = likelihoods(self.session, &asked, &self.encoded, self.batch_size, label)?;
         let per_token = |row: &Vec<_>| -> Vec<f64> {
-            row.iter().map(crate::eval::likelihood::Likelihood::per_token).collect()
+            row.iter()
+                .map(crate::eval::likelihood::Likelihood::per_token)
+                .collect()
         };
-        Ok(Said::of(found.iter().map(|row| shares(&per_token(row))).collect()))
+        Ok(Said::of(
+            found.iter().map(|row| shares(&per_token(row))).collect(),
+        ))
     }
 
     /// What is said freely, and which option that is.
@@ -60,7 +64,9 @@ impl<'a> Questions<'a> {
         let texts = session.answer_encoded(examples, &self.encoded, generation, self.batch_size)?;
         let pairs = items.iter().zip(&texts);
         let said = Said {
-            chosen: pairs.map(|(item, text)| option_in(text, &item.options)).collect(),
+            chosen: pairs
+                .map(|(item, text)| option_in(text, &item.options))
+                .collect(),
             shares: None,
         };
         Ok((texts, said))
@@ -77,7 +83,9 @@ pub fn option_in(answer: &str, options: &[String]) -> Option<usize> {
     let said = words(answer);
     let found = options.iter().enumerate().filter_map(|(at, option)| {
         let option = words(option);
-        let first = said.windows(option.len().max(1)).position(|run| run == option)?;
+        let first = said
+            .windows(option.len().max(1))
+            .position(|run| run == option)?;
         Some((first, std::cmp::Reverse(option.len()), at))
     });
     found.min().map(|(.., at)| at)
@@ -94,7 +102,11 @@ pub fn calibrated(set: &Set, said: &Said) -> Option<Said> {
         .collect();
     let moved = rows.iter().map(|row| {
         let pairs = row.iter().zip(&mean);
-        shares(&pairs.map(|(share, mean)| logarithm(share) - mean).collect::<Vec<_>>())
+        shares(
+            &pairs
+                .map(|(share, mean)| logarithm(share) - mean)
+                .collect::<Vec<_>>(),
+        )
     });
     Some(Said::of(moved.collect()))
 }
@@ -147,7 +159,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_the_option_that_comes_first_in_it() {
-        let options: Vec<String> = ["Yes.", "No.", "T cell", "T cell, activated"].map(String::from).into();
+        let options: Vec<String> = ["Yes.", "No.", "T cell", "T cell, activated"]
+            .map(String::from)
+            .into();
         let of = |answer: &str| option_in(answer, &options);
         assert_eq!(of("no"), Some(1));
         assert_eq!(of("Yes, it has no ring."), Some(0));

@@ -57,10 +57,7 @@ impl<'a> School<'a> {
     }
 
     /// Answers of `fit`, which gives the probability of every class for rows to answer.
-    fn answers(
-        &self,
-        fit: impl Fn(&[usize], &[usize]) -> Option<Vec<Vec<f64>>>,
-    ) -> Option<Said> {
+    fn answers(&self, fit: impl Fn(&[usize], &[usize]) -> Option<Vec<Vec<f64>>>) -> Option<Said> {
         let mut shares = vec![vec![]; self.rows.len() - self.first];
         for (learn, asked) in self.lessons() {
             for (row, classes) in asked.iter().zip(fit(&learn, &asked)?) {
@@ -171,7 +168,9 @@ impl Scale {
         let mean_of = |value: &dyn Fn(usize, usize) -> f64| -> Vec<f32> {
             let mut sums = vec![0.0f64; matrix.cols];
             for row in rows {
-                sums.iter_mut().enumerate().for_each(|(c, sum)| *sum += value(*row, c));
+                sums.iter_mut()
+                    .enumerate()
+                    .for_each(|(c, sum)| *sum += value(*row, c));
             }
             sums.into_iter().map(|sum| (sum / n) as f32).collect()
         };
@@ -186,7 +185,9 @@ impl Scale {
     fn map(&self, matrix: &Matrix, rows: &[usize], to: impl Fn(f32, usize) -> f32) -> Matrix {
         let mut picked = matrix.select(rows);
         for row in picked.data.chunks_mut(matrix.cols.max(1)) {
-            row.iter_mut().enumerate().for_each(|(c, x)| *x = to(*x - self.mean[c], c));
+            row.iter_mut()
+                .enumerate()
+                .for_each(|(c, x)| *x = to(*x - self.mean[c], c));
         }
         picked
     }
@@ -227,7 +228,15 @@ mod tests {
 
     #[test]
     fn words_are_learnt_on_the_training_side() {
-        let texts = [("red fish", 0), ("blue bird", 1), ("red car", 0), ("blue sea", 1), ("no red", 0), ("blue", 1), ("red", 0)];
+        let texts = [
+            ("red fish", 0),
+            ("blue bird", 1),
+            ("red car", 0),
+            ("blue sea", 1),
+            ("no red", 0),
+            ("blue", 1),
+            ("red", 0),
+        ];
         let set = set(&texts, 5);
         let said = School::of(&set).words().unwrap();
         assert_eq!(said.chosen, [Some(1), Some(0)]);

@@ -29,7 +29,9 @@ pub fn read(bench: &Bench<'_>, sides: &Sides) -> Result<Set> {
     let known = Answers::of(if train.is_empty() { &eval } else { &train });
     let mut classes: BTreeMap<String, usize> = BTreeMap::new();
     let mut items = |rows: &[Row]| -> Vec<Item> {
-        rows.iter().filter_map(|row| item(row, &known, &mut classes)).collect()
+        rows.iter()
+            .filter_map(|row| item(row, &known, &mut classes))
+            .collect()
     };
     let mut set = Set {
         eval: items(&eval),
@@ -49,7 +51,8 @@ pub fn read(bench: &Bench<'_>, sides: &Sides) -> Result<Set> {
         ));
     }
     set.eval.truncate(bench.request.limit.unwrap_or(usize::MAX));
-    let mut names: Vec<(usize, String)> = classes.into_iter().map(|(name, at)| (at, name)).collect();
+    let mut names: Vec<(usize, String)> =
+        classes.into_iter().map(|(name, at)| (at, name)).collect();
     names.sort();
     set.classes = names.into_iter().map(|(_, name)| name).collect();
     Ok(set)
@@ -70,8 +73,16 @@ impl Answers {
         for row in rows {
             let key = (row.kind.clone(), question(row));
             let answer = row.example.answer();
-            known.by_question.entry(key).or_default().insert(answer.clone());
-            known.by_kind.entry(row.kind.clone()).or_default().insert(answer);
+            known
+                .by_question
+                .entry(key)
+                .or_default()
+                .insert(answer.clone());
+            known
+                .by_kind
+                .entry(row.kind.clone())
+                .or_default()
+                .insert(answer);
         }
         known
     }
@@ -85,7 +96,9 @@ impl Answers {
         let offered: Vec<String> = match common {
             true => {
                 let text = normalize(&asked);
-                let named = of_kind.iter().filter(|answer| text.contains(&normalize(answer)));
+                let named = of_kind
+                    .iter()
+                    .filter(|answer| text.contains(&normalize(answer)));
                 named.cloned().collect()
             }
             false => vec![],
@@ -96,14 +109,18 @@ impl Answers {
         let same = self.by_question.get(&(row.kind.clone(), asked));
         let found = same.filter(|answers| answers.len() > 1);
         let found = found.or(common.then_some(of_kind))?;
-        (2..=MOST).contains(&found.len()).then(|| found.iter().cloned().collect())
+        (2..=MOST)
+            .contains(&found.len())
+            .then(|| found.iter().cloned().collect())
     }
 }
 
 fn item(row: &Row, known: &Answers, classes: &mut BTreeMap<String, usize>) -> Option<Item> {
     let options = known.options(row)?;
     let right = normalize(&row.example.answer());
-    let answer = options.iter().position(|option| normalize(option) == right)?;
+    let answer = options
+        .iter()
+        .position(|option| normalize(option) == right)?;
     let mut class = |option: &String| {
         let next = classes.len();
         *classes.entry(option.clone()).or_insert(next)
@@ -152,10 +169,16 @@ mod tests {
         train.extend((0..100).map(|i| row("describe", "What?", &format!("text {i}"))));
         let known = Answers::of(&train);
         let options = |kind, question| known.options(&row(kind, question, ""));
-        assert_eq!(options("has", "A ketone?").unwrap_or_default(), ["No.", "Yes."]);
+        assert_eq!(
+            options("has", "A ketone?").unwrap_or_default(),
+            ["No.", "Yes."]
+        );
         let named = options("which", "An amide or a ketone?").unwrap_or_default();
         assert_eq!(named, ["A ketone.", "An amide."]);
-        assert_eq!(options("has", "A new one?").unwrap_or_default(), ["No.", "Yes."]);
+        assert_eq!(
+            options("has", "A new one?").unwrap_or_default(),
+            ["No.", "Yes."]
+        );
         assert!(options("describe", "What?").is_none(), "an open question");
         assert!(options("never", "What?").is_none());
     }

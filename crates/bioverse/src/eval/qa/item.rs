@@ -52,7 +52,10 @@ impl Item {
             None => {
                 let turns = self.example.messages.iter();
                 let asked = turns.filter(|turn| turn.role != "assistant");
-                asked.map(|turn| turn.content.as_str()).collect::<Vec<_>>().join("\n")
+                asked
+                    .map(|turn| turn.content.as_str())
+                    .collect::<Vec<_>>()
+                    .join("\n")
             }
         }
     }
@@ -71,11 +74,18 @@ impl Passage {
     /// The passage as a record of modality `text`.
     pub fn as_record(&self) -> Example {
         let record = Record::from(self.context.as_str());
-        user(format!("<text>\n\n{}", self.asked()), vec![("text".into(), record)])
+        user(
+            format!("<text>\n\n{}", self.asked()),
+            vec![("text".into(), record)],
+        )
     }
 
     fn asked(&self) -> String {
-        format!("Question: {}\n{}", escape(&self.question), escape(&self.listed))
+        format!(
+            "Question: {}\n{}",
+            escape(&self.question),
+            escape(&self.listed)
+        )
     }
 }
 
@@ -123,10 +133,24 @@ mod tests {
             listed: "Answer yes or no.".into(),
         };
         let words = passage.in_words(6);
-        assert_eq!(words.messages[0].content, "Levels\n\nQuestion: Did they rise?\nAnswer yes or no.");
-        assert!(passage.in_words(99).messages[0].content.starts_with(r"Levels of \<b> rose."));
-        assert!(passage.in_words(0).messages[0].content.starts_with("Question:"));
+        assert_eq!(
+            words.messages[0].content,
+            "Levels\n\nQuestion: Did they rise?\nAnswer yes or no."
+        );
+        assert!(
+            passage.in_words(99).messages[0]
+                .content
+                .starts_with(r"Levels of \<b> rose.")
+        );
+        assert!(
+            passage.in_words(0).messages[0]
+                .content
+                .starts_with("Question:")
+        );
         let record = passage.as_record();
-        assert_eq!(record.records, [("text".to_string(), "Levels of <b> rose.".into())]);
+        assert_eq!(
+            record.records,
+            [("text".to_string(), "Levels of <b> rose.".into())]
+        );
     }
 }

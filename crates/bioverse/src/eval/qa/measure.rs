@@ -30,9 +30,8 @@ impl Said {
 
 /// Adds the metrics of what was said.
 pub fn score(method: Method, set: &Set, said: &Said) -> Method {
-    let right = |(item, chosen): (&Item, &Option<usize>)| {
-        f64::from(u8::from(*chosen == Some(item.answer)))
-    };
+    let right =
+        |(item, chosen): (&Item, &Option<usize>)| f64::from(u8::from(*chosen == Some(item.answer)));
     let pairs = || set.eval.iter().zip(&said.chosen);
     let rows: Vec<f64> = pairs().map(right).collect();
     let mut method = method.mean("accuracy", rows.clone());
@@ -41,7 +40,9 @@ pub fn score(method: Method, set: &Set, said: &Said) -> Method {
         .map(|(item, chosen)| item.classes.get((*chosen)?).copied())
         .collect();
     let (n, classes) = (truth.len(), set.classes.len());
-    method = method.whole("macro_f1", n, |drawn| macro_f1(&truth, &chosen, classes, drawn));
+    method = method.whole("macro_f1", n, |drawn| {
+        macro_f1(&truth, &chosen, classes, drawn)
+    });
     if chosen.iter().any(Option::is_none) {
         let answered = chosen.iter().map(|c| f64::from(u8::from(c.is_some())));
         method = method.mean("answered", answered.collect());
@@ -155,7 +156,10 @@ mod tests {
         };
         let method = score(Method::new("m", Role::Model), &set, &said);
         let value = |metric: &str| method.numbers[metric].value;
-        assert_eq!((value("accuracy"), value("macro_f1"), value("answered")), (0.5, 0.5, 0.5));
+        assert_eq!(
+            (value("accuracy"), value("macro_f1"), value("answered")),
+            (0.5, 0.5, 0.5)
+        );
         assert!(!method.numbers.contains_key("auroc"));
     }
 }

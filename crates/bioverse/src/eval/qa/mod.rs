@@ -37,7 +37,12 @@ pub fn run(bench: &Bench<'_>) -> Result<Vec<Findings>> {
         ));
     }
     set.eval.truncate(bench.request.limit.unwrap_or(usize::MAX));
-    info!(eval = set.eval.len(), train = set.train.len(), classes = set.classes.len(), "qa");
+    info!(
+        eval = set.eval.len(),
+        train = set.train.len(),
+        classes = set.classes.len(),
+        "qa"
+    );
     let (said, free) = answers(bench, &mut set)?;
     Ok(vec![findings(&set, said, &free)?])
 }
@@ -59,7 +64,9 @@ fn read(bench: &Bench<'_>) -> Result<Set> {
     }
     let path = data.eval.as_deref().unwrap_or(&data.train);
     let rows = read_rows_with(path, &data.options())?;
-    let conversation = rows.first().is_some_and(|(_, row)| row.contains_key("messages"));
+    let conversation = rows
+        .first()
+        .is_some_and(|(_, row)| row.contains_key("messages"));
     match (&bench.plan.instructions, conversation) {
         (Some(sides), true) => closed::read(bench, sides),
         _ => questions::read(data),
@@ -86,7 +93,12 @@ fn answers(bench: &Bench<'_>, set: &mut Set) -> Result<(Vec<Answered>, Vec<Strin
     let other = swapped(set);
     let (swapped, _) = fitted(session, &other)?;
     let in_record = in_record(bench, set);
-    let all: Vec<Example> = own.iter().chain(&swapped).chain(&in_record).cloned().collect();
+    let all: Vec<Example> = own
+        .iter()
+        .chain(&swapped)
+        .chain(&in_record)
+        .cloned()
+        .collect();
     let questions = Questions::new(bench, session, &all)?;
     let answered = |name, role, said| Answered { name, role, said };
     let model = questions.likely(&set.eval, &own, "options")?;
@@ -108,7 +120,11 @@ fn answers(bench: &Bench<'_>, set: &mut Set) -> Result<(Vec<Answered>, Vec<Strin
     }
     all.extend(base(bench, set, &own)?.map(|said| answered("base_llm", Role::Baseline, said)));
     let learnt = learnt(bench, set)?;
-    all.extend(learnt.into_iter().map(|(name, said)| answered(name, Role::Baseline, said)));
+    all.extend(
+        learnt
+            .into_iter()
+            .map(|(name, said)| answered(name, Role::Baseline, said)),
+    );
     Ok((all, free))
 }
 
@@ -141,12 +157,20 @@ fn swapped(set: &Set) -> Vec<Item> {
 }
 
 fn modalities(item: &Item) -> Vec<&str> {
-    item.example.records.iter().map(|(name, _)| name.as_str()).collect()
+    item.example
+        .records
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect()
 }
 
 /// Kind (with the modalities that must agree), question and what it is about.
 fn about(item: &Item) -> [String; 3] {
-    let records = item.example.records.iter().map(|(_, record)| text_of(record));
+    let records = item
+        .example
+        .records
+        .iter()
+        .map(|(_, record)| text_of(record));
     let kind = format!("{} {}", item.kind, modalities(item).join(" "));
     match &item.passage {
         Some(passage) => [kind, passage.question.clone(), passage.context.clone()],
@@ -170,7 +194,9 @@ fn in_record(bench: &Bench<'_>, set: &Set) -> Vec<Example> {
         return vec![];
     }
     let passages = set.eval.iter().map(|item| item.passage.as_ref());
-    let whole = passages.clone().all(|p| p.is_some_and(|p| !p.context.trim().is_empty()));
+    let whole = passages
+        .clone()
+        .all(|p| p.is_some_and(|p| !p.context.trim().is_empty()));
     match whole {
         true => passages.flatten().map(item::Passage::as_record).collect(),
         false => vec![],
@@ -190,7 +216,9 @@ fn base(bench: &Bench<'_>, set: &mut Set, own: &[Example]) -> Result<Option<Said
     let in_words: Vec<Example> = own.iter().map(worded).collect();
     let frozen = bench.session.base()?;
     let questions = Questions::new(bench, &frozen, &in_words)?;
-    questions.likely(&set.eval, &in_words, "options, frozen LLM").map(Some)
+    questions
+        .likely(&set.eval, &in_words, "options, frozen LLM")
+        .map(Some)
 }
 
 /// What learns without the LLM.
@@ -206,12 +234,20 @@ fn learnt(bench: &Bench<'_>, set: &Set) -> Result<Vec<(&'static str, Said)>> {
         all.push(("encoder_logistic", school.head(&states)));
         all.push(("encoder_knn_15", school.neighbours(&states)));
     }
-    Ok(all.into_iter().filter_map(|(name, said)| Some((name, said?))).collect())
+    Ok(all
+        .into_iter()
+        .filter_map(|(name, said)| Some((name, said?)))
+        .collect())
 }
 
 fn findings(set: &Set, answered: Vec<Answered>, free: &[String]) -> Result<Findings> {
     let rows = set.eval.iter().map(|item| {
-        let content = json!([item.example.messages, item.example.records, item.options, item.answer]);
+        let content = json!([
+            item.example.messages,
+            item.example.records,
+            item.options,
+            item.answer
+        ]);
         (item.id.as_str(), content.to_string())
     });
     let split = fingerprint(rows);
@@ -224,7 +260,9 @@ fn findings(set: &Set, answered: Vec<Answered>, free: &[String]) -> Result<Findi
     findings.headline = vec!["accuracy".into()];
     findings.sheets = vec![sheet(&findings, set)];
     findings.pictures.extend(curves(set, &answered)?);
-    findings.definitions = DEFINITIONS.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    findings.definitions = DEFINITIONS
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into();
     findings.notes = set.notes.clone();
     if set.train.is_empty() {
         findings.notes.push(FOLDS.into());
@@ -240,7 +278,12 @@ fn sheet(findings: &Findings, set: &Set) -> Sheet {
     let columns = ["accuracy", "macro_f1", "auroc", "answered"];
     let shown: Vec<&str> = columns
         .into_iter()
-        .filter(|metric| findings.methods.iter().any(|m| m.numbers.contains_key(*metric)))
+        .filter(|metric| {
+            findings
+                .methods
+                .iter()
+                .any(|m| m.numbers.contains_key(*metric))
+        })
         .collect();
     let header = std::iter::once("method").chain(shown.iter().copied());
     let mut table = Table::of(1, header.map(str::to_owned).collect());
@@ -267,7 +310,11 @@ fn curves(set: &Set, answered: &[Answered]) -> Result<Option<Picture>> {
     if !set.common || set.classes.len() != 2 {
         return Ok(None);
     }
-    let truth: Vec<bool> = set.eval.iter().map(|item| item.truth() == set.positive).collect();
+    let truth: Vec<bool> = set
+        .eval
+        .iter()
+        .map(|item| item.truth() == set.positive)
+        .collect();
     let series = answered.iter().filter_map(|one| {
         let shares = one.said.shares.as_ref()?;
         let scores: Vec<f64> = shares.iter().map(|row| row[set.positive]).collect();
@@ -332,7 +379,10 @@ const DEFINITIONS: [(&str, &str); 5] = [
          classes, each against the rest (scikit-learn roc_auc_score, multi_class=\"ovr\", average=\"macro\"). The score is \
          the softmax of length-normalised likelihoods over the options.",
     ),
-    ("answered", "Share of greedy answers that name one of the options."),
+    (
+        "answered",
+        "Share of greedy answers that name one of the options.",
+    ),
     (
         "model_calibrated",
         "Not a metric but a method: the mean logarithm of each option over all measured rows is taken away first (batch \

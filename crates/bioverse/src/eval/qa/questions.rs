@@ -23,8 +23,13 @@ const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 pub fn read(data: &DataSection) -> Result<Set> {
     let path = data.eval.as_deref().unwrap_or(&data.train);
     let rows = read_rows_with(path, &data.options())?;
-    let maybe = rows.iter().any(|(_, row)| answer_of(row).is_some_and(|a| is(a, "maybe")));
-    let closed: Vec<&str> = CLOSED.into_iter().filter(|a| maybe || *a != "maybe").collect();
+    let maybe = rows
+        .iter()
+        .any(|(_, row)| answer_of(row).is_some_and(|a| is(a, "maybe")));
+    let closed: Vec<&str> = CLOSED
+        .into_iter()
+        .filter(|a| maybe || *a != "maybe")
+        .collect();
     let mut set = Set::default();
     for (number, row) in &rows {
         let item = item(*number, row, &closed).map_err(|why| row_error(path, *number, why))?;
@@ -37,7 +42,11 @@ pub fn read(data: &DataSection) -> Result<Set> {
     if set.eval.is_empty() {
         return Err(none(data, path));
     }
-    set.common = set.eval.iter().chain(&set.train).all(|item| item.kind == "yes/no");
+    set.common = set
+        .eval
+        .iter()
+        .chain(&set.train)
+        .all(|item| item.kind == "yes/no");
     set.classes = match set.common {
         true => closed.iter().map(|name| (*name).to_owned()).collect(),
         false => LETTERS.chars().map(String::from).collect(),
@@ -78,14 +87,25 @@ fn item(number: usize, row: &Object, closed: &[&str]) -> Result<Item, String> {
     let (options, listed, kind) = match choices {
         Some(choices) => {
             let (names, options) = listed(choices)?;
-            let lines = names.iter().zip(&options).map(|(name, text)| format!("{name}. {text}"));
+            let lines = names
+                .iter()
+                .zip(&options)
+                .map(|(name, text)| format!("{name}. {text}"));
             let lines: Vec<String> = lines.collect();
-            (options, format!("{}\nAnswer with one of these.", lines.join("\n")), "choice")
+            (
+                options,
+                format!("{}\nAnswer with one of these.", lines.join("\n")),
+                "choice",
+            )
         }
         None => {
             let options: Vec<String> = closed.iter().map(|name| (*name).to_owned()).collect();
             let (last, first) = closed.split_last().unwrap_or((&"no", &["yes"]));
-            (options, format!("Answer {} or {last}.", first.join(", ")), "yes/no")
+            (
+                options,
+                format!("Answer {} or {last}.", first.join(", ")),
+                "yes/no",
+            )
         }
     };
     let right = place(answer, &options, choices).ok_or_else(|| {
@@ -97,7 +117,10 @@ fn item(number: usize, row: &Object, closed: &[&str]) -> Result<Item, String> {
         question: question.trim().to_owned(),
         listed,
     };
-    let id = row.get("id").or_else(|| row.get("pubid")).filter(|id| !id.is_null());
+    let id = row
+        .get("id")
+        .or_else(|| row.get("pubid"))
+        .filter(|id| !id.is_null());
     Ok(Item {
         id: id.map_or_else(|| format!("row {number}"), text_of),
         kind: kind.into(),
@@ -111,30 +134,50 @@ fn item(number: usize, row: &Object, closed: &[&str]) -> Result<Item, String> {
 
 fn answer_of(row: &Object) -> Option<&Value> {
     let names = ["answer", "final_decision", "label", "answer_idx"];
-    names.iter().find_map(|name| row.get(*name)).filter(|answer| !answer.is_null())
+    names
+        .iter()
+        .find_map(|name| row.get(*name))
+        .filter(|answer| !answer.is_null())
 }
 
 fn is(answer: &Value, text: &str) -> bool {
-    answer.as_str().is_some_and(|answer| normalize(answer) == text)
+    answer
+        .as_str()
+        .is_some_and(|answer| normalize(answer) == text)
 }
 
 /// Names and texts of choices: a list, an object `{"A": …}`, or `{"label": […], "text": […]}`.
 fn listed(choices: &Value) -> Result<(Vec<String>, Vec<String>), String> {
     let texts = |items: &[Value]| items.iter().map(text_of).collect::<Vec<String>>();
-    let letters = |n: usize| LETTERS.chars().take(n).map(String::from).collect::<Vec<_>>();
+    let letters = |n: usize| {
+        LETTERS
+            .chars()
+            .take(n)
+            .map(String::from)
+            .collect::<Vec<_>>()
+    };
     let (names, options) = match choices {
         Value::Array(items) => (letters(items.len()), texts(items)),
         Value::Object(fields) => {
             let lists = (fields.get("label"), fields.get("text"));
-            match (lists.0.and_then(Value::as_array), lists.1.and_then(Value::as_array)) {
+            match (
+                lists.0.and_then(Value::as_array),
+                lists.1.and_then(Value::as_array),
+            ) {
                 (Some(names), Some(items)) => (texts(names), texts(items)),
-                _ => fields.iter().map(|(name, text)| (name.clone(), text_of(text))).unzip(),
+                _ => fields
+                    .iter()
+                    .map(|(name, text)| (name.clone(), text_of(text)))
+                    .unzip(),
             }
         }
         _ => (vec![], vec![]),
     };
     match options.len() {
-        0 | 1 => Err("`choices` holds fewer than two answers; write a list of texts or {\"A\": …, \"B\": …}".into()),
+        0 | 1 => Err(
+            "`choices` holds fewer than two answers; write a list of texts or {\"A\": …, \"B\": …}"
+                .into(),
+        ),
         n if n > LETTERS.len() => Err(format!("`choices` holds {n} answers; 26 is the most")),
         _ => Ok((names, options)),
     }
@@ -146,11 +189,20 @@ fn place(answer: &Value, options: &[String], choices: Option<&Value>) -> Option<
         return Some(index as usize).filter(|index| choices.is_some() && *index < options.len());
     }
     let text = answer.as_str()?;
-    let by_text = options.iter().position(|option| normalize(option) == normalize(text));
+    let by_text = options
+        .iter()
+        .position(|option| normalize(option) == normalize(text));
     by_text.or_else(|| {
         let (names, _) = listed(choices?).ok()?;
-        let by_name = names.iter().position(|name| normalize(name) == normalize(text));
-        by_name.or_else(|| text.trim().parse().ok().filter(|index| *index < options.len()))
+        let by_name = names
+            .iter()
+            .position(|name| normalize(name) == normalize(text));
+        by_name.or_else(|| {
+            text.trim()
+                .parse()
+                .ok()
+                .filter(|index| *index < options.len())
+        })
     })
 }
 
@@ -176,10 +228,18 @@ mod tests {
 
     #[test]
     fn pubmedqa_rows_of_either_form() {
-        let ours = of(json!({"id": "7", "question": "Does it?", "context": "It may.", "answer": "Maybe"})).unwrap();
-        assert_eq!((ours.id.as_str(), ours.answer, ours.options.len()), ("7", 2, 3));
+        let ours =
+            of(json!({"id": "7", "question": "Does it?", "context": "It may.", "answer": "Maybe"}))
+                .unwrap();
+        assert_eq!(
+            (ours.id.as_str(), ours.answer, ours.options.len()),
+            ("7", 2, 3)
+        );
         let content = &ours.example.messages[0].content;
-        assert_eq!(content, "It may.\n\nQuestion: Does it?\nAnswer yes, no or maybe.");
+        assert_eq!(
+            content,
+            "It may.\n\nQuestion: Does it?\nAnswer yes, no or maybe."
+        );
         let theirs = json!({"pubid": 8, "question": "Q?", "context": {"contexts": ["a", "b"]}, "final_decision": "no"});
         let theirs = of(theirs).unwrap();
         assert_eq!((theirs.id.as_str(), theirs.reference()), ("8", "no"));
@@ -205,7 +265,12 @@ mod tests {
         assert!(error(json!({"answer": "yes"})).contains("no field `question`"));
         assert!(error(json!({"question": "Q?"})).contains("no field `answer`"));
         assert!(error(json!({"question": "Q?", "answer": "perhaps"})).contains("none of `yes`"));
-        assert!(error(json!({"question": "Q?", "choices": ["a"], "answer": 0})).contains("fewer than two"));
-        assert!(error(json!({"question": "Q?", "choices": ["a", "b"], "answer": 2})).contains("`2`"));
+        assert!(
+            error(json!({"question": "Q?", "choices": ["a"], "answer": 0}))
+                .contains("fewer than two")
+        );
+        assert!(
+            error(json!({"question": "Q?", "choices": ["a", "b"], "answer": 2})).contains("`2`")
+        );
     }
 }

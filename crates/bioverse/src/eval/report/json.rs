@@ -21,7 +21,8 @@ pub fn pretty(report: &Report) -> Result<String> {
         "left_out": report.left_out,
     });
     if let Some(bundles) = &report.compared {
-        let bundle = |(path, hash): &(String, String)| json!({"bundle": path, "bundle_sha256": hash});
+        let bundle =
+            |(path, hash): &(String, String)| json!({"bundle": path, "bundle_sha256": hash});
         all["compared"] = bundles.iter().map(bundle).collect();
     }
     text(&all)

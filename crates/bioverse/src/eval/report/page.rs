@@ -127,7 +127,11 @@ pub fn render(report: &Report) -> Result<String> {
             title: &report.bundle,
             kicker,
             lead: report.findings.iter().filter_map(sentence).collect(),
-            suites: report.findings.iter().map(|one| section(report, one)).collect(),
+            suites: report
+                .findings
+                .iter()
+                .map(|one| section(report, one))
+                .collect(),
             left_out: &report.left_out,
             intervals: bootstrap::METHOD,
             bundles: facts,
@@ -187,7 +191,9 @@ fn sentence(findings: &Findings) -> Option<String> {
         ),
     ];
     let said = parts.iter().filter(|(_, names)| !names.is_empty());
-    let said: Vec<String> = said.map(|(verb, names)| format!("{verb} {names}")).collect();
+    let said: Vec<String> = said
+        .map(|(verb, names)| format!("{verb} {names}"))
+        .collect();
     let subject = findings.key().replace('.', ", ");
     (!said.is_empty()).then(|| format!("{subject}: {ours} {}.", said.join("; it ")))
 }
