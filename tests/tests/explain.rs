@@ -209,7 +209,7 @@ fn a_token_is_taken_out_by_masking_it() {
     let whole = direct.log_probability(direct.soft.clone());
     for token in &part.tokens {
         let hidden = encoder
-            .encode_occluded(record, &[token.at..token.at + 1])
+            .encode_occluded(record, std::slice::from_ref(&(token.at..token.at + 1)))
             .expect("states");
         assert_eq!(
             hidden.states.dims(),

@@ -109,7 +109,7 @@ impl Answers {
         let named: Vec<&Answer> = all.iter().filter(is_named).collect();
         let named = (named.len() > 1 && named.iter().any(is_right)).then_some(named);
         let possible: Vec<&Answer> = named.unwrap_or_else(|| all.iter().collect());
-        let truth = possible.iter().position(|answer| is_right(answer))?;
+        let truth = possible.iter().position(is_right)?;
         let texts = possible.iter().enumerate().flat_map(|(at, answer)| {
             let texts = answer.texts.iter();
             texts.map(move |(name, text)| (at, name, text))

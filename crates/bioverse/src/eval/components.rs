@@ -232,7 +232,7 @@ mod tests {
         let value = |i: usize, j: usize| ((i * 7 + j * 3 + i * j) % 11) as f32;
         let row = |i: usize| {
             let cells = (0..6)
-                .filter(|j| (i + j) % 2 == 0)
+                .filter(|j| (i + j).is_multiple_of(2))
                 .map(|j| (j, value(i, j)));
             cells.collect()
         };

@@ -21,12 +21,15 @@ pub struct Fit<'a> {
     pub eval: &'a [usize],
 }
 
+/// Indices of training rows and of rows to answer.
+type Sides = (Vec<usize>, Vec<usize>);
+
 /// Training rows and rows to answer, by group.
 pub struct Groups<'a> {
     train: &'a [Asked],
     eval: &'a [Asked],
     /// Training rows and rows to answer of each group.
-    groups: BTreeMap<(&'a str, &'a str), (Vec<usize>, Vec<usize>)>,
+    groups: BTreeMap<(&'a str, &'a str), Sides>,
 }
 
 impl<'a> Groups<'a> {

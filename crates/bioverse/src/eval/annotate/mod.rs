@@ -29,7 +29,6 @@ use serde_json::{Map, Value, json};
 
 use super::bench::Bench;
 use super::findings::Findings;
-use crate::config::DataSection;
 use crate::error::{Error, Result};
 use labels::Closed;
 use measure::{Said, Truth};
@@ -46,7 +45,7 @@ pub fn run(bench: &Bench<'_>) -> Result<Vec<Findings>> {
     let data = bench.request.data.clone();
     let modalities = bench
         .plan
-        .modalities(bench.request, &data.unwrap_or_else(DataSection::default))?;
+        .modalities(bench.request, &data.unwrap_or_default())?;
     let several = modalities.len() > 1;
     if several && bench.request.data.is_some() {
         return Err(Error::Input(format!(

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn planted_types_are_found_and_majority_is_the_majority() {
         let cell = |i: usize| {
-            let marker = if i % 3 == 0 { "B" } else { "T" };
+            let marker = if i.is_multiple_of(3) { "B" } else { "T" };
             json!({"genes": ["X", "Y", marker], "values": [3 + i % 2, 4, 5]})
         };
         let cells: Vec<Record> = (0..60).map(cell).collect();

@@ -50,13 +50,11 @@ struct Terms {
     cut: fn(&str) -> Vec<String>,
 }
 
+/// Baselines by name, and what must be said of those that were left out.
+type Found = (Vec<(&'static str, Space)>, Vec<String>);
+
 /// Every baseline that the rows allow, with what was left out and why. Those that learn need training rows.
-pub fn run(
-    bench: &Bench<'_>,
-    modality: &str,
-    train: &[Pair],
-    eval: &[Pair],
-) -> Result<(Vec<(&'static str, Space)>, Vec<String>)> {
+pub fn run(bench: &Bench<'_>, modality: &str, train: &[Pair], eval: &[Pair]) -> Result<Found> {
     let (mut spaces, mut notes) = (vec![], vec![]);
     let terms = terms(modality, eval);
     if !train.is_empty() {
@@ -66,7 +64,7 @@ pub fn run(
             let text = |pairs: &[Pair]| -> Vec<String> { pairs.iter().map(kind.text).collect() };
             spaces.push((
                 kind.name,
-                words.from_terms(&text(train), &text(eval), kind.cut)?,
+                words.terms_space(&text(train), &text(eval), kind.cut)?,
             ));
             progress.set(done + 1, kind.name);
         }
@@ -155,7 +153,7 @@ fn encoder(
         let vectors = bench.session.encoder_vectors(modality, &records, &name)?;
         Ok(Matrix::from_tensor(vectors))
     };
-    words.from_vectors(&vectors(train)?, &vectors(eval)?)
+    words.vectors_space(&vectors(train)?, &vectors(eval)?)
 }
 
 /// Nothing where a record cannot be read as text.

@@ -45,27 +45,27 @@ impl Words {
     }
 
     /// From the terms of a record, as TF-IDF vectors, to the words.
-    pub fn from_terms(
+    pub fn terms_space(
         &self,
         train: &[String],
         eval: &[String],
         cut: fn(&str) -> Vec<String>,
     ) -> Result<Space> {
         let terms = TfIdf::fit(train, TERMS, cut);
-        self.from_unit(&terms.transform(train), &terms.transform(eval))
+        self.unit_space(&terms.transform(train), &terms.transform(eval))
     }
 
     /// From dense vectors, which are centred and brought to variance one first, to the words.
     ///
     /// # Shapes
     /// `train [n, d]`, `eval [m, d]`
-    pub fn from_vectors(&self, train: &Matrix, eval: &Matrix) -> Result<Space> {
+    pub fn vectors_space(&self, train: &Matrix, eval: &Matrix) -> Result<Space> {
         let scale = Scale::of(train);
-        self.from_unit(&scale.apply(train), &scale.apply(eval))
+        self.unit_space(&scale.apply(train), &scale.apply(eval))
     }
 
     /// From unit vectors: predicted words and actual ones.
-    fn from_unit(&self, x: &Matrix, queries: &Matrix) -> Result<Space> {
+    fn unit_space(&self, x: &Matrix, queries: &Matrix) -> Result<Space> {
         let lambda = choose(x, &self.train);
         let predicted = Ridge::new(x).predict(&self.train, lambda, queries);
         let predicted = predicted.ok_or_else(|| {
@@ -179,7 +179,7 @@ mod tests {
         };
         let words = Words::of(train, eval);
         words
-            .from_terms(&inputs(train), &inputs(eval), substrings)
+            .terms_space(&inputs(train), &inputs(eval), substrings)
             .unwrap()
     }
 
@@ -209,7 +209,7 @@ mod tests {
         };
         let (train, eval) = (pairs(120, 0), pairs(24, 5));
         let space = Words::of(&train, &eval)
-            .from_vectors(&vectors(&train), &vectors(&eval))
+            .vectors_space(&vectors(&train), &vectors(&eval))
             .unwrap();
         let ranks = space.ranks(&Same::none(24));
         assert!(
