@@ -16,6 +16,8 @@ fn labels_read_from_the_cache_are_those_read_one_by_one() {
     let dir = tempfile::tempdir().expect("a scratch directory");
     run(tiny_align(dir.path())).ok();
     let registry = bioverse::registry::standard();
+    // Models are named from the root of the workspace.
+    std::env::set_current_dir(root()).expect("the root");
     let session = Session::open(dir.path(), &registry, &Device::flex()).expect("a session");
     let question = "What kind of compound is <molecule>?";
     let examples: Vec<Example> = ["CCO", "c1ccccc1O", "CC(=O)N"]

@@ -155,7 +155,7 @@ fn a_conversation_goes_on_from_what_was_said_with_its_records() {
     // The row is one that stage 2 reads.
     let config = file("tune.toml");
     let text = format!(
-        "{}[data]\ntrain = '{}'\n[finetune]\nfrom = '{}'\nbatch_size = 1\nsteps = 1\nmax_length = 512\n",
+        "{}[data]\ntrain = '{}'\n[finetune]\nfrom = '{}'\nbatch_size = 1\nsteps = 1\nwarmup_steps = 0\nmax_length = 512\n",
         models(dir.path()),
         saved.display(),
         bundle()

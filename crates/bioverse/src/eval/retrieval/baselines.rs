@@ -62,10 +62,13 @@ pub fn run(bench: &Bench<'_>, modality: &str, train: &[Pair], eval: &[Pair]) -> 
         let words = Words::of(train, eval);
         for (done, kind) in terms.iter().enumerate() {
             let text = |pairs: &[Pair]| -> Vec<String> { pairs.iter().map(kind.text).collect() };
-            spaces.push((
-                kind.name,
-                words.terms_space(&text(train), &text(eval), kind.cut)?,
-            ));
+            match words.terms_space(&text(train), &text(eval), kind.cut)? {
+                Some(space) => spaces.push((kind.name, space)),
+                None => notes.push(format!(
+                    "The baseline `{}` was left out: the records have nothing in common that it could read.",
+                    kind.name
+                )),
+            }
             progress.set(done + 1, kind.name);
         }
         match encoder(bench, modality, &words, train, eval) {

@@ -44,15 +44,20 @@ impl Words {
         }
     }
 
-    /// From the terms of a record, as TF-IDF vectors, to the words.
+    /// From the terms of a record, as TF-IDF vectors, to the words. Nothing where records have no term in common (ids in
+    /// place of molecules).
     pub fn terms_space(
         &self,
         train: &[String],
         eval: &[String],
         cut: fn(&str) -> Vec<String>,
-    ) -> Result<Space> {
+    ) -> Result<Option<Space>> {
         let terms = TfIdf::fit(train, TERMS, cut);
-        self.unit_space(&terms.transform(train), &terms.transform(eval))
+        let (known, asked) = (terms.transform(train), terms.transform(eval));
+        match known.cols {
+            0 => Ok(None),
+            _ => self.unit_space(&known, &asked).map(Some),
+        }
     }
 
     /// From dense vectors, which are centred and brought to variance one first, to the words.
@@ -180,6 +185,7 @@ mod tests {
         let words = Words::of(train, eval);
         words
             .terms_space(&inputs(train), &inputs(eval), substrings)
+            .unwrap()
             .unwrap()
     }
 
