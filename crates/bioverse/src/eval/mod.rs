@@ -15,7 +15,7 @@
 //! | [`closed`], [`conditions`], [`exchange`] | closed questions, with own, other and no records |
 //! | [`fitted`], [`heads`], [`pictures`] | heads on frozen encoders; bars and ROC curves |
 //! | [`worded`] | the same questions without soft tokens, for the frozen LLM |
-//! | [`bench`] | bundle, request and rows, as every suite gets them |
+//! | [`mod@bench`] | bundle, request and rows, as every suite gets them |
 //! | [`components`] | principal components of sparse rows |
 //! | [`calibration`] | expected calibration error, risk over coverage |
 //! | [`findings`] with [`bootstrap`] | what a suite found, with intervals and contests |
