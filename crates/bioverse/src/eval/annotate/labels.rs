@@ -1,6 +1,6 @@
 //! The closed set of labels: what each is called, which answer stands for it, and how it is asked for. Found in the rows,
 //! not written here: a column whose values go with the labels one to one holds other names of them, or their terms in an
-//! ontology.
+//! ontology. Numbers are no names, whatever they go with: clusters are counted in most files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,9 +70,10 @@ fn set(sides: &Sides) -> Vec<String> {
 pub fn close(bench: &Bench<'_>, modality: &str, sides: &Sides) -> crate::error::Result<Closed> {
     let mut labels = named_labels(&set(sides), sides);
     let mut tuned = Tuned::default();
-    for section in rows::sections(&bench.session.bundle)? {
+    let names = Names::of(&labels);
+    if let Some(section) = rows::tuned_with(&bench.session.bundle)? {
         for (source, _) in section.sources() {
-            tuned.read(bench, &source, modality);
+            tuned.read(bench, &source, modality, &names);
         }
     }
     let word = tuned.word(&mut labels);
@@ -118,16 +119,29 @@ fn named_labels(names: &[String], sides: &Sides) -> Vec<Label> {
         let values: Vec<String> = values.map(str::to_owned).collect();
         let (terms, others): (Vec<String>, Vec<String>) =
             values.into_iter().partition(|value| is_term(value));
+        let others = others.into_iter().filter(|other| other != name);
         let mut names = vec![name.clone()];
-        names.extend(others.into_iter().filter(|other| other != name));
+        names.extend(others.filter(|other| other.chars().any(char::is_alphabetic)));
         Label {
             name: name.clone(),
-            answer: names.last().unwrap_or(name).clone(),
+            answer: spelled_out(&names).to_owned(),
             names,
             term: terms.into_iter().next(),
         }
     };
     names.iter().map(label).collect()
+}
+
+/// The name that says most to a reader of prose: the first one that has the label in it and more (`B cell` for `B`); else the
+/// label itself, since another column may call it anything.
+fn spelled_out(names: &[String]) -> &str {
+    let [name, others @ ..] = names else {
+        return "";
+    };
+    let longer = others
+        .iter()
+        .find(|other| other.to_lowercase().contains(&name.to_lowercase()));
+    longer.unwrap_or(name)
 }
 
 /// Label → value of a column, where every label has exactly one value and no two have the same.
@@ -166,31 +180,36 @@ struct Tuned {
 }
 
 impl Tuned {
-    /// Counts the instruction rows of one source; a source that cannot be read any more tells nothing.
-    fn read(&mut self, bench: &Bench<'_>, source: &DataSection, modality: &str) {
-        if source.text_field.is_some() || !self.questions.is_empty() {
-            return;
-        }
-        let names = bench.plan.names();
-        let Ok(rows) = read_split(source, Split::Train, &names, bench.registry) else {
+    /// Counts the rows of one source that ask for labels: instruction rows of a kind that does, and plain pairs whose every
+    /// text names one. A source that cannot be read any more tells nothing.
+    fn read(&mut self, bench: &Bench<'_>, source: &DataSection, modality: &str, names: &Names) {
+        let modalities = bench.plan.names();
+        let Ok(rows) = read_split(source, Split::Train, &modalities, bench.registry) else {
             return;
         };
         let about =
             |row: &Row| matches!(row.example.records.as_slice(), [(name, _)] if name == modality);
-        let rows: Vec<Row> = rows.into_iter().filter(about).collect();
-        let wanted = bench.request.data.as_ref();
-        let field = wanted.and_then(|data| data.label_field.as_deref());
-        let Some(kind) = rows::kind(&rows, field) else {
-            return;
-        };
+        let mut rows: Vec<Row> = rows.into_iter().filter(about).collect();
+        if is_pairs(source) {
+            if rows.iter().any(|row| names.map(&answer(row)).is_none()) {
+                return;
+            }
+        } else {
+            let wanted = bench.request.data.as_ref();
+            let field = wanted.and_then(|data| data.label_field.as_deref());
+            let kind = rows::kind(&rows, field);
+            rows.retain(|row| Some(named::kind_of(&row.extra)) == kind);
+        }
+        self.count(&rows);
+    }
+
+    fn count(&mut self, rows: &[Row]) {
         for row in rows {
-            let [question, ..] = row.example.messages.as_slice() else {
-                continue;
-            };
-            if named::kind_of(&row.extra) == kind && question.role == "user" {
+            if let [question, ..] = row.example.messages.as_slice()
+                && question.role == "user"
+            {
                 *self.questions.entry(question.content.clone()).or_default() += 1;
-                let answer = unescape(&row.example.answer());
-                *self.answers.entry(answer).or_default() += 1;
+                *self.answers.entry(answer(row)).or_default() += 1;
             }
         }
     }
@@ -236,6 +255,16 @@ impl Tuned {
         }
         worded
     }
+}
+
+/// Whether the rows of a source are a record and a text each.
+fn is_pairs(source: &DataSection) -> bool {
+    source.text_field.is_some() || source.label_field.is_some()
+}
+
+/// What was to be answered, as it reads.
+fn answer(row: &Row) -> String {
+    unescape(&row.example.answer())
 }
 
 /// Of equally frequent ones the first in alphabetical order.
@@ -300,6 +329,21 @@ mod tests {
         assert_eq!(labels[0].names, ["B", "B cell"]);
         assert_eq!(labels[1].names, ["NK", "natural killer cell"]);
         assert_eq!(labels[1].term.as_deref(), Some("CL:0000623"));
+    }
+
+    #[test]
+    fn the_number_of_a_cluster_is_no_name() {
+        let cell = |label: &str, cluster: &str, short: &str| {
+            row(label, &[("seurat_clusters", cluster), ("short", short)])
+        };
+        let sides = Sides {
+            train: vec![cell("B cells", "3", "Bc"), cell("NK cells", "6", "NKc")],
+            ..Sides::default()
+        };
+        let labels = named_labels(&set(&sides), &sides);
+        assert_eq!(labels[0].names, ["B cells", "Bc"]);
+        assert_eq!(labels[0].answer, "B cells");
+        assert_eq!(labels[1].answer, "NK cells");
     }
 
     #[test]

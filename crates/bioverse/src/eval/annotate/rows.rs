@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     Bundle,
-    config::{DataSection, RunConfig, suggest},
+    config::{DataSection, Objective, RunConfig, suggest},
     data::{Row, Split, read_split, shape::within},
     error::{Error, Result},
     eval::{Bench, rows as named},
@@ -57,6 +57,14 @@ pub fn sections(bundle: &Bundle) -> Result<Vec<DataSection>> {
     let before = from.and_then(|from| from.config().ok());
     let sections = std::iter::once(config.data).chain(before.map(|config| config.data));
     Ok(sections.collect())
+}
+
+/// The data whose questions a bundle learnt to answer: none where stage 1 only compared records with texts.
+pub fn tuned_with(bundle: &Bundle) -> Result<Option<DataSection>> {
+    let config: RunConfig = bundle.config()?;
+    let learnt_answers = !config.finetune.from.as_os_str().is_empty()
+        || config.align.objective == Objective::Autoregressive;
+    Ok(learnt_answers.then_some(config.data))
 }
 
 /// A source of labelled rows.
