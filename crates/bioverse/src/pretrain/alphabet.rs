@@ -9,6 +9,7 @@ use serde_json::json;
 use tokenizers::Tokenizer;
 
 use super::config::{PretrainConfig, Records};
+use super::corpus::Passage;
 use super::vocabulary;
 use super::words::{BAG_LEN, bag};
 use crate::error::{Error, Result};
@@ -32,6 +33,8 @@ pub(super) struct Sample {
     pub ids: Vec<u32>,
     /// What its mean state has to tell; what is not known is no number.
     pub targets: Vec<f32>,
+    /// How often an epoch shows it.
+    pub repeat: usize,
 }
 
 /// Ids with a part of their own.
@@ -118,13 +121,9 @@ impl Alphabet {
     }
 
     /// A record with its tokens and targets; nothing where it cannot be read, or is a molecule longer than `max_length`.
-    /// `about` is what is written about it, where something is.
-    pub(super) fn sample(
-        &self,
-        text: &str,
-        about: Option<&str>,
-        max_length: usize,
-    ) -> Option<Sample> {
+    pub(super) fn sample(&self, passage: &Passage, max_length: usize) -> Option<Sample> {
+        let text = passage.text.as_str();
+        let about = passage.about.as_deref();
         let ids = self.ids(text).ok()?;
         let targets = match self {
             Self::Smiles(_) if ids.len() > max_length => return None,
@@ -140,6 +139,7 @@ impl Alphabet {
             text: text.into(),
             ids,
             targets,
+            repeat: passage.repeat,
         })
     }
 
@@ -291,7 +291,12 @@ mod tests {
     #[test]
     fn a_long_protein_is_seen_through_windows_that_describe_themselves() {
         let sequence = "MKTAYIAKQRQISFVKSHFSRQ";
-        let sample = Alphabet::Residues.sample(sequence, None, 10).unwrap();
+        let passage = Passage {
+            text: sequence.into(),
+            about: None,
+            repeat: 1,
+        };
+        let sample = Alphabet::Residues.sample(&passage, 10).unwrap();
         assert_eq!(
             (sample.ids.len(), sample.ids[0], sample.ids[23]),
             (24, 0, 2)

@@ -77,7 +77,7 @@ fn split<T>(mut items: Vec<T>, config: &PretrainConfig, rows: Vec<usize>) -> Res
 
 /// Distinct canonical molecules of every `[[corpus]]` with a `smiles` field.
 #[cfg(feature = "molecule")]
-pub(super) fn molecules(config: &PretrainConfig) -> Result<Parts<String>> {
+pub(super) fn molecules(config: &PretrainConfig) -> Result<Parts<Passage>> {
     use super::smiles::scaffold;
     use bioverse_molecule::canonical;
     use rayon::prelude::*;
@@ -116,18 +116,25 @@ pub(super) fn molecules(config: &PretrainConfig) -> Result<Parts<String>> {
             |name: &String| scaffold(name).is_none_or(|scaffold| !scaffolds.contains(&scaffold));
         let fresh: Vec<String> = fresh.into_par_iter().filter(apart).collect();
         counts.push(fresh.len());
-        found.extend(fresh);
+        let repeat = section.repeat;
+        found.extend(fresh.into_iter().map(|text| Passage {
+            text,
+            about: None,
+            repeat,
+        }));
     }
     split(found, config, counts)
 }
 
-/// A protein or a text, and what is written about it.
+/// A record, and what is written about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Passage {
-    /// Residues, or the text itself.
+    /// SMILES, residues, or the text itself.
     pub text: String,
     /// Words about a protein.
     pub about: Option<String>,
+    /// How often an epoch shows it.
+    pub repeat: usize,
 }
 
 /// Distinct proteins or texts of every `[[corpus]]`, without those that `[exclude]` names and without what `split_fraction` holds
@@ -163,7 +170,12 @@ pub(super) fn passages(config: &PretrainConfig) -> Result<Parts<Passage>> {
             if !held_out_at_random(modality, &Value::from(text.as_str()), share)
                 && seen.insert(text.clone())
             {
-                found.push(Passage { text, about });
+                let repeat = section.repeat;
+                found.push(Passage {
+                    text,
+                    about,
+                    repeat,
+                });
             }
         }
         counts.push(found.len() - before);

@@ -122,16 +122,26 @@ impl MaskedTask {
 
     fn shuffled(&self, epoch: usize) -> Vec<Vec<usize>> {
         let mut rng = step_rng(mix(self.config.seed, 1), epoch);
-        self.bucketed(&self.train, &mut rng)
+        let each = self.train.iter().enumerate();
+        let shown = each.flat_map(|(index, sample)| std::iter::repeat_n(index, sample.repeat));
+        self.bucketed(&self.train, shown.collect(), &mut rng)
     }
 
-    /// Batches of similar lengths, as the encoder sees them.
-    fn bucketed(&self, samples: &[Sample], rng: &mut impl Rng) -> Vec<Vec<usize>> {
+    /// Those samples in batches of similar lengths, as the encoder sees them.
+    fn bucketed(
+        &self,
+        samples: &[Sample],
+        shown: Vec<usize>,
+        rng: &mut impl Rng,
+    ) -> Vec<Vec<usize>> {
         let train = &self.config.train;
-        let seen = samples
+        let seen = shown
             .iter()
-            .map(|sample| sample.ids.len().min(train.max_length));
-        bucketed(&seen.collect::<Vec<_>>(), train.batch_tokens, rng)
+            .map(|index| samples[*index].ids.len().min(train.max_length));
+        let batches = bucketed(&seen.collect::<Vec<_>>(), train.batch_tokens, rng);
+        let batches = batches.into_iter();
+        let of = |batch: Vec<usize>| batch.into_iter().map(|place| shown[place]).collect();
+        batches.map(of).collect()
     }
 
     /// Log-probabilities `[M, vocab]` of the hidden tokens.
@@ -193,7 +203,8 @@ impl MaskedTask {
     fn held_out_batches(&self, quick: bool) -> Vec<Vec<&Sample>> {
         let mut batches = Vec::new();
         let mut seen = 0;
-        for batch in self.bucketed(&self.held_out, &mut step_rng(self.config.seed, 0)) {
+        let all = (0..self.held_out.len()).collect();
+        for batch in self.bucketed(&self.held_out, all, &mut step_rng(self.config.seed, 0)) {
             if quick && seen >= 500 {
                 break;
             }

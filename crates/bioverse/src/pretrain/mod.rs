@@ -71,13 +71,8 @@ fn run_masked(config: &PretrainConfig, file: &Path, device: Device, resume: bool
     let alphabet = Alphabet::learn(config, &texts)?;
     let prepare = |passages: &[Passage]| -> Vec<Sample> {
         let passages = passages.par_iter();
-        let samples = passages.filter_map(|passage| {
-            alphabet.sample(
-                &passage.text,
-                passage.about.as_deref(),
-                config.train.max_length,
-            )
-        });
+        let samples =
+            passages.filter_map(|passage| alphabet.sample(passage, config.train.max_length));
         samples.collect()
     };
     let (train, held_out) = (prepare(&parts.train), prepare(&parts.held_out));
@@ -118,16 +113,7 @@ fn passages(config: &PretrainConfig, file: &Path) -> Result<corpus::Parts<Passag
 
 #[cfg(feature = "molecule")]
 fn molecules(config: &PretrainConfig) -> Result<corpus::Parts<Passage>> {
-    let parts = corpus::molecules(config)?;
-    let passages = |smiles: Vec<String>| -> Vec<Passage> {
-        let smiles = smiles.into_iter();
-        smiles.map(|text| Passage { text, about: None }).collect()
-    };
-    Ok(corpus::Parts {
-        train: passages(parts.train),
-        held_out: passages(parts.held_out),
-        rows: parts.rows,
-    })
+    corpus::molecules(config)
 }
 
 #[cfg(not(feature = "molecule"))]

@@ -250,7 +250,9 @@ fn excluded_molecules_are_in_neither_part() {
     let dir = folder("masked", ROBERTA);
     let config = PretrainConfig::load(&dir.path().join("run.toml"), &[]).unwrap();
     let parts = corpus::molecules(&config).unwrap();
-    let all = || parts.train.iter().chain(&parts.held_out);
+    let records = parts.train.iter().chain(&parts.held_out);
+    let records: Vec<&str> = records.map(|passage| passage.text.as_str()).collect();
+    let all = || records.iter().copied();
     assert!(all().any(|smiles| smiles == "CCCO"));
     assert!(
         !all().any(|smiles| smiles == "CCO"),
@@ -268,7 +270,7 @@ fn an_esm_is_made_that_the_protein_plugin_reads() {
     let (_dir, model) = learns("masked", ESM);
     let config = bioverse_protein::Config {
         path: model,
-        max_length: None,
+        ..Default::default()
     };
     let protein = bioverse_protein::Protein::load(&config, &Device::flex()).unwrap();
     let tokens = protein.tokenize(&"MKTAYIAK".to_string()).unwrap();
