@@ -33,6 +33,9 @@ pub struct Config {
     /// Longest record in tokens, the two special ones included; a longer one is refused. Not set = a record that is longer
     /// than the model takes is cut to that, and the first one cut is reported.
     pub max_length: Option<usize>,
+    /// How many of the encoder's last hidden states are joined to one wide state; `num_hidden_layers` + 1 takes all, the
+    /// embeddings with them. Not set = the last one alone.
+    pub hidden_layers: Option<usize>,
 }
 
 /// A record of which the model's tokenizer knows nothing.
@@ -56,7 +59,9 @@ impl Modality for Dna {
 
     fn load(config: &Config, device: &Device) -> Result<Self, BoxError> {
         let encoder = SequenceEncoder::load(&config.path, FAMILIES, device)?;
-        let encoder = encoder.with_max_length(config.max_length)?;
+        let encoder = encoder
+            .with_max_length(config.max_length)?
+            .with_hidden_layers(config.hidden_layers)?;
         Ok(Self { encoder })
     }
 
@@ -80,7 +85,7 @@ impl Modality for Dna {
     }
 
     fn d_hidden(&self) -> usize {
-        self.encoder.config().hidden_size
+        self.encoder.d_hidden()
     }
 
     fn token_count(tokens: &Vec<u32>) -> Option<usize> {

@@ -34,6 +34,9 @@ pub struct Config {
     /// Longest record in tokens, the two special ones included; a longer one is refused. Not set = a record that is longer
     /// than the model takes is cut to that, and the first one cut is reported.
     pub max_length: Option<usize>,
+    /// How many of the encoder's last hidden states are joined to one wide state; `num_hidden_layers` + 1 takes all, the
+    /// embeddings with them. Not set = the last one alone.
+    pub hidden_layers: Option<usize>,
     /// Rewrite every SMILES string into its canonical form first, so that one molecule has one encoding.
     pub canonicalize: bool,
 }
@@ -43,6 +46,7 @@ impl Default for Config {
         Self {
             path: PathBuf::new(),
             max_length: None,
+            hidden_layers: None,
             canonicalize: true,
         }
     }
@@ -63,7 +67,9 @@ impl Modality for Molecule {
     fn load(config: &Config, device: &Device) -> Result<Self, BoxError> {
         let encoder = SequenceEncoder::load(&config.path, FAMILIES, device)?;
         Ok(Self {
-            encoder: encoder.with_max_length(config.max_length)?,
+            encoder: encoder
+                .with_max_length(config.max_length)?
+                .with_hidden_layers(config.hidden_layers)?,
             canonicalize: config.canonicalize,
         })
     }
@@ -87,7 +93,7 @@ impl Modality for Molecule {
     }
 
     fn d_hidden(&self) -> usize {
-        self.encoder.config().hidden_size
+        self.encoder.d_hidden()
     }
 
     fn token_count(tokens: &Vec<u32>) -> Option<usize> {

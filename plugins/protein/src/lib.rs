@@ -40,6 +40,9 @@ pub struct Config {
     /// Longest record in tokens, `<cls>` and `<eos>` included; a longer one is refused. Not set = a record that is longer
     /// than the model takes is cut to that, and the first one cut is reported.
     pub max_length: Option<usize>,
+    /// How many of the encoder's last hidden states are joined to one wide state; `num_hidden_layers` + 1 takes all, the
+    /// embeddings with them. Not set = the last one alone.
+    pub hidden_layers: Option<usize>,
 }
 
 /// A protein encoder.
@@ -58,7 +61,9 @@ impl Modality for Protein {
     fn load(config: &Config, device: &Device) -> Result<Self, BoxError> {
         let encoder = SequenceEncoder::load(&config.path, FAMILIES, device)?;
         Ok(Self {
-            encoder: encoder.with_max_length(config.max_length)?,
+            encoder: encoder
+                .with_max_length(config.max_length)?
+                .with_hidden_layers(config.hidden_layers)?,
             reported: AtomicBool::new(false),
         })
     }
@@ -85,7 +90,7 @@ impl Modality for Protein {
     }
 
     fn d_hidden(&self) -> usize {
-        self.encoder.config().hidden_size
+        self.encoder.d_hidden()
     }
 
     fn token_count(tokens: &Vec<u32>) -> Option<usize> {

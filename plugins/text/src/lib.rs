@@ -33,6 +33,9 @@ pub struct Config {
     /// than the model's `max_seq_length` (else `model_max_length`, else its positions) is cut to that, and the first one cut
     /// is reported.
     pub max_length: Option<usize>,
+    /// How many of the encoder's last hidden states are joined to one wide state; `num_hidden_layers` + 1 takes all, the
+    /// embeddings with them. Not set = the last one alone.
+    pub hidden_layers: Option<usize>,
     /// How the states of a text become one vector, in place of what the folder says.
     pub pooling: Option<Pool>,
 }
@@ -67,7 +70,9 @@ impl Modality for Text {
     fn load(config: &Config, device: &Device) -> Result<Self, BoxError> {
         let sentence = Sentence::read(&config.path, config.pooling)?;
         let encoder = SequenceEncoder::load(&sentence.model, FAMILIES, device)?;
-        let encoder = encoder.with_max_length(config.max_length)?;
+        let encoder = encoder
+            .with_max_length(config.max_length)?
+            .with_hidden_layers(config.hidden_layers)?;
         let trained = sentence.max_seq_length;
         let encoder = match trained.or(encoder.tokenizer().max_length()) {
             // Who names a length gets every token up to it.
@@ -94,7 +99,7 @@ impl Modality for Text {
     }
 
     fn d_hidden(&self) -> usize {
-        self.encoder.config().hidden_size
+        self.encoder.d_hidden()
     }
 
     fn token_count(tokens: &Vec<u32>) -> Option<usize> {

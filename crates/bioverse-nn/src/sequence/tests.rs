@@ -57,6 +57,26 @@ fn a_row_too_long_is_cut_and_keeps_its_end_or_is_refused() {
 }
 
 #[test]
+fn hidden_states_are_joined_side_by_side() {
+    let dir = folder(&config(), VOCAB);
+    let load = |layers| load(dir.path()).unwrap().with_hidden_layers(layers);
+    let ids = || Tensor::<2, Int>::from_data([[2, 5, 6, 3]], &Device::flex());
+    let run = |encoder: &SequenceEncoder| encoder.forward(ids(), ids().greater_elem(0));
+    let (last, both) = (load(None).unwrap(), load(Some(2)).unwrap());
+    assert_eq!((last.d_hidden(), both.d_hidden()), (8, 16));
+    let (alone, joined) = (run(&last), run(&both));
+    assert_eq!(joined.dims(), [1, 4, 16]);
+    let lower = joined.clone().narrow(2, 0, 8).into_data();
+    assert_eq!(joined.narrow(2, 8, 8).into_data(), alone.into_data());
+    let embedded = both.encoder.hidden_states(ids(), ids().greater_elem(0));
+    assert_eq!(lower, embedded[0].clone().into_data());
+    for wrong in [0, 3] {
+        let refused = load(Some(wrong)).unwrap_err().to_string();
+        assert!(refused.contains("has 1 to 2 hidden states"), "{refused}");
+    }
+}
+
+#[test]
 fn a_token_without_a_row_is_refused_before_it_reaches_the_model() {
     let dir = folder(&config(), &format!("{VOCAB}d\n"));
     let encoder = load(dir.path()).unwrap();
