@@ -7,7 +7,7 @@ use bioverse::Session;
 use bioverse::eval::annotate::closed::{Asked, likelihoods};
 use bioverse::eval::likelihood::{self, Closed};
 use bioverse_core::{Example, Message, Record};
-use bioverse_tests::{root, run, tiny_align};
+use bioverse_tests::{root, run, tiny_align, tiny_finetune};
 use burn::prelude::*;
 use serde_json::{Value, json};
 
@@ -79,7 +79,9 @@ fn labelled() -> Vec<Value> {
                 "other"
             };
             let side = if i % 3 == 0 { "test" } else { "train" };
-            json!({"id": format!("m{i}"), "smiles": smiles, "kind": label, "side": side})
+            // As Seurat numbers clusters: it goes with the labels one to one, and is no name of them.
+            let cluster = if label == "amine" { "3" } else { "0" };
+            json!({"id": format!("m{i}"), "smiles": smiles, "kind": label, "cluster": cluster, "side": side})
         })
         .collect()
 }
@@ -177,4 +179,50 @@ fn numbers_follow_from_the_predictions() {
         said.contains("no field `cell_type`") && said.contains("`kind`"),
         "{said}"
     );
+}
+
+/// A bundle tuned to answer plain pairs with their label is asked as it was tuned, and scores what it was tuned to say.
+#[test]
+fn plain_pairs_tell_question_and_answers() {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let (aligned, tuned) = (dir.path().join("aligned"), dir.path().join("tuned"));
+    run(tiny_align(&aligned)).ok();
+    let data = dir.path().join("kinds.jsonl");
+    let lines: Vec<String> = labelled().iter().map(Value::to_string).collect();
+    fs::write(&data, lines.join("\n")).expect("rows");
+    let mut args = tiny_finetune(&aligned, &tuned);
+    for set in [
+        &format!("data.train={}", data.display()),
+        "data.input_field=smiles",
+        "data.text_field=kind",
+        "data.label_field=kind",
+        "data.split_field=side",
+        "data.question=Of what kind is {}?",
+        "finetune.steps=2",
+    ] {
+        args.extend(["--set".into(), set.into()]);
+    }
+    run(args).ok();
+    let report = dir.path().join("report");
+    let (bundle, report) = (tuned.display().to_string(), report.display().to_string());
+    run([
+        "eval", "--bundle", &bundle, "--suite", "annotate", "--report", &report,
+    ])
+    .ok();
+    let read = |name: &str| fs::read_to_string(format!("{report}/{name}")).expect(name);
+    let metrics = read("metrics.json");
+    for said in [
+        "Asked: \\\"Of what kind is <molecule>?\\\" (the most frequent one the bundle was tuned with)",
+        "2 of 2 labels are scored as the answers of its tuning name them",
+    ] {
+        assert!(metrics.contains(said), "{metrics}");
+    }
+    let first = read("predictions/annotate.molecule.jsonl");
+    let first: Value = serde_json::from_str(first.lines().next().expect("a row")).expect("JSON");
+    let names: Vec<&String> = first["probabilities"]
+        .as_object()
+        .expect("labels")
+        .keys()
+        .collect();
+    assert_eq!(names, ["amine", "other"]);
 }
