@@ -15,8 +15,8 @@ use crate::{
 /// Attention of every token to every other, several heads.
 #[derive(Module, Debug)]
 pub(super) struct SelfAttention {
-    query: Linear,
-    key: Linear,
+    pub(super) query: Linear,
+    pub(super) key: Linear,
     value: Linear,
     output: Linear,
     #[module(skip)]

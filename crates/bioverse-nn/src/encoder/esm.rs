@@ -103,6 +103,13 @@ impl Esm {
         &self.embeddings.word_embeddings
     }
 
+    /// The attention of the first layer, with its rotary frequencies; none with learned positions.
+    pub(super) fn first_attention(&mut self) -> Option<(&mut SelfAttention, Vec<f32>)> {
+        let frequencies = self.inv_freq.clone()?;
+        let first = self.layers.first_mut()?;
+        Some((&mut first.attention, frequencies))
+    }
+
     /// The last hidden state; `each` sees what goes into every layer.
     pub(super) fn run(
         &self,

@@ -8,6 +8,7 @@ mod esm;
 mod head;
 mod modernbert;
 mod names;
+mod neighbours;
 mod source;
 
 use std::collections::BTreeMap;

@@ -114,6 +114,8 @@ pub struct MaskedSection {
     pub randomized: f64,
     /// Weight of the loss on what the mean state has to tell, beside the token loss.
     pub descriptor_weight: f64,
+    /// Heads of the first layer start by looking at tokens so many places away, one head each; for rotary positions (ESM).
+    pub neighbours: Vec<i32>,
 }
 
 impl Default for MaskedSection {
@@ -123,6 +125,7 @@ impl Default for MaskedSection {
             mask_probability: 0.15,
             randomized: 0.5,
             descriptor_weight: 1.0,
+            neighbours: vec![],
         }
     }
 }

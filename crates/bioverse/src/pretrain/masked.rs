@@ -36,6 +36,17 @@ impl Masked {
             descriptors: Linear::init(config.hidden_size, targets, true, 0.02, device),
         }
     }
+
+    /// With heads that start where `masked.neighbours` says.
+    pub(super) fn looking_at(self, offsets: &[i32]) -> Result<Self> {
+        Ok(match offsets {
+            [] => self,
+            _ => Self {
+                encoder: self.encoder.looking_at(offsets)?,
+                ..self
+            },
+        })
+    }
 }
 
 /// Standardised descriptors beyond this are cut off: a few giant records would otherwise drown all others.

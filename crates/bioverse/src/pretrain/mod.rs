@@ -85,11 +85,8 @@ fn run_masked(config: &PretrainConfig, file: &Path, device: Device, resume: bool
     let dir = model_config(config, alphabet.len(), &alphabet.keys())?;
     let model_config = bioverse_nn::EncoderConfig::load(dir.path())?;
     let model = seeded(&device, config.seed, || {
-        Ok::<_, Error>(masked::Masked::init(
-            &model_config,
-            alphabet.target_len(),
-            &device,
-        ))
+        let fresh = masked::Masked::init(&model_config, alphabet.target_len(), &device);
+        fresh.looking_at(&config.masked.neighbours)
     })?;
     let task = masked::MaskedTask::new(config.clone(), alphabet, train, held_out, device.clone());
     let (model, seconds) = trainer::train(&task, model, config, &device, resume)?;
