@@ -26,6 +26,7 @@ pub mod registry;
 pub mod report;
 pub mod session;
 pub mod shell;
+mod subspace;
 pub mod sweep;
 pub mod telemetry;
 pub mod train;

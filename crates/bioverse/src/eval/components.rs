@@ -4,7 +4,10 @@
 use rayon::prelude::*;
 
 use super::linear::Matrix;
-use crate::{report::projection::rotate, train::seed::mix};
+use crate::{
+    subspace::{diagonalise, orient, orthonormalise},
+    train::seed::mix,
+};
 
 /// Directions that are iterated beside the wanted ones; with them a few rounds suffice (Halko, Martinsson and Tropp 2011).
 const BESIDE: usize = 10;
@@ -35,24 +38,25 @@ impl Components {
         let count = count.min(columns).min(rows.len().saturating_sub(1));
         let width = (count + BESIDE).min(columns);
         let mean = mean(rows, columns);
-        let mut axes: Vec<f64> = (0..columns * width)
+        let start: Vec<f64> = (0..columns * width)
             .map(|at| (mix(7, at as u64) >> 11) as f64 / (1u64 << 53) as f64 - 0.5)
             .collect();
-        orthonormalise(&mut axes, columns, width);
+        let mut axes = orthonormal(&start, width);
         for _ in 0..ROUNDS {
             let scores = project(rows, &axes, &offsets(&mean, &axes, width), width);
-            axes = gather(rows, &scores, &mean, width);
-            orthonormalise(&mut axes, columns, width);
+            axes = orthonormal(&gather(rows, &scores, &mean, width), width);
         }
         let scores = project(rows, &axes, &offsets(&mean, &axes, width), width);
         let (values, turns) = eigen(&scores, width);
-        let mut kept = vec![0.0; columns * count];
-        for (row, out) in axes.chunks(width.max(1)).zip(kept.chunks_mut(count.max(1))) {
-            for (out, turn) in out.iter_mut().zip(&turns) {
-                *out = row.iter().zip(turn).map(|(a, b)| a * b).sum();
-            }
-        }
-        orient(&mut kept, count);
+        let turned = |turn: &Vec<f64>| -> Vec<f64> {
+            let mut axis: Vec<f64> = axes
+                .chunks(width)
+                .map(|row| row.iter().zip(turn).map(|(a, b)| a * b).sum())
+                .collect();
+            orient(&mut axis);
+            axis
+        };
+        let kept = interleaved(&turns.iter().take(count).map(turned).collect::<Vec<_>>());
         let n = rows.len().saturating_sub(1).max(1) as f64;
         Self {
             offsets: offsets(&mean, &kept, count),
@@ -151,39 +155,27 @@ fn gather(rows: &[Sparse], scores: &[f64], mean: &[f64], width: usize) -> Vec<f6
     total
 }
 
-/// Gram–Schmidt over columns, twice, for the sake of rounding; what vanishes becomes zero.
-fn orthonormalise(axes: &mut [f64], rows: usize, width: usize) {
-    let mut columns: Vec<Vec<f64>> = (0..width)
-        .map(|k| (0..rows).map(|i| axes[i * width + k]).collect())
-        .collect();
-    for k in 0..width {
-        let (done, rest) = columns.split_at_mut(k);
-        let current = &mut rest[0];
-        let before = dot(current, current).sqrt();
-        for other in done.iter().chain(done.iter()) {
-            let share = dot(current, other);
-            current
-                .iter_mut()
-                .zip(other)
-                .for_each(|(x, o)| *x -= share * o);
-        }
-        let length = dot(current, current).sqrt();
-        let scale = if length > 1e-12 * before {
-            1.0 / length
-        } else {
-            0.0
-        };
-        current.iter_mut().for_each(|x| *x *= scale);
-    }
-    for (k, column) in columns.iter().enumerate() {
-        column
-            .iter()
-            .enumerate()
-            .for_each(|(i, x)| axes[i * width + k] = *x);
-    }
+/// The same axes, orthonormal.
+fn orthonormal(axes: &[f64], width: usize) -> Vec<f64> {
+    let mut columns = columns_of(axes, width);
+    orthonormalise(&mut columns);
+    interleaved(&columns)
 }
 
-/// Eigenvalues of `scoresᵀ scores`, the largest first, and their vectors, by Jacobi rotations.
+/// Axes one by one, as they are stored a row at a time.
+fn columns_of(axes: &[f64], width: usize) -> Vec<Vec<f64>> {
+    let column = |k: usize| axes.iter().skip(k).step_by(width).copied().collect();
+    (0..width).map(column).collect()
+}
+
+/// The reverse of [`columns_of`].
+fn interleaved(columns: &[Vec<f64>]) -> Vec<f64> {
+    let rows = columns.first().map_or(0, Vec::len);
+    let row = |i: usize| columns.iter().map(move |column| column[i]);
+    (0..rows).flat_map(row).collect()
+}
+
+/// Eigenvalues of `scoresᵀ scores`, the largest first, and their vectors.
 fn eigen(scores: &[f64], width: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
     let mut gram = vec![vec![0.0; width]; width];
     for row in scores.chunks(width.max(1)) {
@@ -193,34 +185,11 @@ fn eigen(scores: &[f64], width: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
     }
     let unit = |i: usize| (0..width).map(|j| f64::from(u8::from(i == j))).collect();
     let mut vectors: Vec<Vec<f64>> = (0..width).map(unit).collect();
-    for _ in 0..12 {
-        for p in 0..width {
-            for q in p + 1..width {
-                rotate(&mut gram, &mut vectors, p, q);
-            }
-        }
-    }
+    diagonalise(&mut gram, &mut vectors);
     let mut order: Vec<usize> = (0..width).collect();
     order.sort_by(|a, b| gram[*b][*b].total_cmp(&gram[*a][*a]));
     let values = order.iter().map(|i| gram[*i][*i]).collect();
     (values, order.iter().map(|i| vectors[*i].clone()).collect())
-}
-
-fn orient(axes: &mut [f64], count: usize) {
-    for k in 0..count {
-        let column = || axes.iter().skip(k).step_by(count);
-        let largest = column().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()));
-        if largest.is_some_and(|x| x < 0.0) {
-            axes.iter_mut()
-                .skip(k)
-                .step_by(count)
-                .for_each(|x| *x = -*x);
-        }
-    }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

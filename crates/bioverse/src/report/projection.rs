@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use crate::subspace::{diagonalise, dot, orient, orthonormalise};
+
 /// Points in the plane, and how much of the variance their axes hold (only of principal components).
 #[derive(Debug, Clone)]
 pub struct Plane {
@@ -62,6 +64,7 @@ pub fn principal(vectors: &[Vec<f64>]) -> Plane {
             .get(k)
             .filter(|(value, _)| *value > 1e-12 * total.max(f64::MIN_POSITIVE));
         let (value, mut vector) = found.cloned().unwrap_or((0.0, vec![0.0; n]));
+        // A picture is not mirrored from run to run.
         orient(&mut vector);
         (value, vector)
     };
@@ -168,32 +171,7 @@ fn apply(gram: &[Vec<f64>], basis: &[Vec<f64>]) -> Vec<Vec<f64>> {
     basis.iter().map(image).collect()
 }
 
-/// Gram–Schmidt, twice, for the sake of rounding; what vanishes becomes zero.
-fn orthonormalise(basis: &mut [Vec<f64>]) {
-    for k in 0..basis.len() {
-        let (done, rest) = basis.split_at_mut(k);
-        let Some(current) = rest.first_mut() else {
-            return;
-        };
-        let before = dot(current, current).sqrt();
-        for other in done.iter().chain(done.iter()) {
-            let share = dot(current, other);
-            current
-                .iter_mut()
-                .zip(other)
-                .for_each(|(x, o)| *x -= share * o);
-        }
-        let length = dot(current, current).sqrt();
-        let scale = if length > 1e-12 * before {
-            1.0 / length
-        } else {
-            0.0
-        };
-        current.iter_mut().for_each(|x| *x *= scale);
-    }
-}
-
-/// Rayleigh–Ritz: eigenpairs of the matrix within the basis, by Jacobi rotations of the small matrix.
+/// Rayleigh–Ritz: eigenpairs of the matrix within the basis.
 fn ritz(gram: &[Vec<f64>], basis: &[Vec<f64>]) -> Vec<(f64, Vec<f64>)> {
     let k = basis.len();
     let image = apply(gram, basis);
@@ -201,48 +179,8 @@ fn ritz(gram: &[Vec<f64>], basis: &[Vec<f64>]) -> Vec<(f64, Vec<f64>)> {
         .map(|i| (0..k).map(|j| dot(&basis[i], &image[j])).collect())
         .collect();
     let mut vectors = basis.to_vec();
-    for _ in 0..30 {
-        for p in 0..k {
-            for q in p + 1..k {
-                rotate(&mut small, &mut vectors, p, q);
-            }
-        }
-    }
+    diagonalise(&mut small, &mut vectors);
     (0..k).map(|i| (small[i][i], vectors[i].clone())).collect()
-}
-
-/// One Jacobi rotation that makes `small[p][q]` zero, applied to the vectors too.
-pub(crate) fn rotate(small: &mut [Vec<f64>], vectors: &mut [Vec<f64>], p: usize, q: usize) {
-    if small[p][q].abs() < 1e-300 {
-        return;
-    }
-    let theta = (small[q][q] - small[p][p]) / (2.0 * small[p][q]);
-    let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
-    let (c, s) = (1.0 / (t * t + 1.0).sqrt(), t / (t * t + 1.0).sqrt());
-    for row in small.iter_mut() {
-        (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
-    }
-    for matrix in [small, vectors] {
-        let (above, below) = matrix.split_at_mut(q);
-        for (a, b) in above[p].iter_mut().zip(below[0].iter_mut()) {
-            (*a, *b) = (c * *a - s * *b, s * *a + c * *b);
-        }
-    }
-}
-
-/// The largest entry is positive, so that a picture is not mirrored from run to run.
-fn orient(vector: &mut [f64]) {
-    let largest = vector
-        .iter()
-        .copied()
-        .max_by(|a, b| a.abs().total_cmp(&b.abs()));
-    if largest.is_some_and(|x| x < 0.0) {
-        vector.iter_mut().for_each(|x| *x = -*x);
-    }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use crate::subspace::{dot, orient, orthonormalise};
+
 /// Genes that the components are made of.
 const VARIABLE_GENES: usize = 2000;
 /// Standardised expression beyond this is cut off.
@@ -114,13 +116,9 @@ impl Components {
     fn project(&self, row: &[f32]) -> Vec<f32> {
         self.loadings
             .iter()
-            .map(|loading| dot(loading, row))
+            .map(|loading| loading.iter().zip(row).map(|(a, b)| a * b).sum())
             .collect()
     }
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// The variance of every gene's counts after dividing by what genes of its mean have, with counts cut off at √n spreads.
@@ -196,60 +194,41 @@ fn parabola(points: &[(f64, f64)]) -> [f64; 3] {
 fn principal(rows: &[Vec<f32>], genes: usize, count: usize) -> Vec<Vec<f32>> {
     let width = (count + SPARE).min(genes).min(rows.len());
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut basis: Vec<Vec<f32>> = (0..width)
-        .map(|_| (0..genes).map(|_| rng.random_range(-1.0..1.0)).collect())
+    // Drawn in f32: the start stays the same whatever is reckoned with.
+    let mut drawn = || f64::from(rng.random_range(-1.0f32..1.0));
+    let mut basis: Vec<Vec<f64>> = (0..width)
+        .map(|_| (0..genes).map(|_| drawn()).collect())
         .collect();
     orthonormalise(&mut basis);
     for _ in 0..ROUNDS {
-        let scores: Vec<Vec<f32>> = rows
-            .par_iter()
-            .map(|row| basis.iter().map(|b| dot(b, row)).collect())
-            .collect();
-        basis = (0..width)
-            .into_par_iter()
-            .map(|at| {
-                let mut sum = vec![0f32; genes];
-                for (row, score) in rows.iter().zip(&scores) {
-                    sum.iter_mut()
-                        .zip(row)
-                        .for_each(|(sum, value)| *sum += score[at] * value);
-                }
-                sum
-            })
-            .collect();
+        basis = applied(rows, &basis);
         // Longest first, so that the directions come out in order.
         basis.sort_by(|a, b| dot(b, b).total_cmp(&dot(a, a)));
         orthonormalise(&mut basis);
     }
     basis.truncate(count);
-    for loading in &mut basis {
-        let largest = loading
-            .iter()
-            .copied()
-            .max_by(|a, b| a.abs().total_cmp(&b.abs()));
-        if largest.is_some_and(|value| value < 0.0) {
-            loading.iter_mut().for_each(|value| *value = -*value);
-        }
-    }
-    basis
+    basis.iter_mut().for_each(|loading| orient(loading));
+    let rounded = |loading: &Vec<f64>| loading.iter().map(|value| *value as f32).collect();
+    basis.iter().map(rounded).collect()
 }
 
-/// Gram–Schmidt, twice for what rounding left.
-fn orthonormalise(basis: &mut [Vec<f32>]) {
-    for at in 0..basis.len() {
-        let (before, rest) = basis.split_at_mut(at);
-        let Some(own) = rest.first_mut() else { return };
-        for _ in 0..2 {
-            for other in before.iter() {
-                let share = dot(other, own);
-                own.iter_mut()
-                    .zip(other)
-                    .for_each(|(own, other)| *own -= share * other);
-            }
+/// `rowsᵀ rows` times every vector of a basis.
+fn applied(rows: &[Vec<f32>], basis: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let score = |vector: &Vec<f64>, row: &Vec<f32>| -> f64 {
+        let products = vector.iter().zip(row);
+        products.map(|(a, b)| a * f64::from(*b)).sum()
+    };
+    let image = |vector: &Vec<f64>| {
+        let mut sum = vec![0.0; vector.len()];
+        for row in rows {
+            let score = score(vector, row);
+            sum.iter_mut()
+                .zip(row)
+                .for_each(|(sum, value)| *sum += score * f64::from(*value));
         }
-        let length = dot(own, own).sqrt().max(1e-12);
-        own.iter_mut().for_each(|own| *own /= length);
-    }
+        sum
+    };
+    basis.par_iter().map(image).collect()
 }
 
 #[cfg(test)]
@@ -288,6 +267,10 @@ mod tests {
         assert!((spread - 1.0).abs() < 1e-3, "{spread}");
     }
 
+    fn product(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
     #[test]
     fn loadings_are_orthonormal_and_ordered() {
         let cells = cells();
@@ -295,7 +278,7 @@ mod tests {
         for (i, a) in fitted.loadings.iter().enumerate() {
             for (j, b) in fitted.loadings.iter().enumerate() {
                 let wanted = f32::from(u8::from(i == j));
-                assert!((dot(a, b) - wanted).abs() < 1e-4, "{i} {j}");
+                assert!((product(a, b) - wanted).abs() < 1e-4, "{i} {j}");
             }
         }
         assert!(
