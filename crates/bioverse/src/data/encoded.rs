@@ -237,6 +237,14 @@ impl EncodedStore {
             .map_err(|index| never_encoded(&records[index]))
     }
 
+    /// What the encoder says of each of `records` in one vector: the mean of its pooled states.
+    ///
+    /// # Shapes
+    /// n records → `[n, d_hidden]`.
+    pub fn means(&self, records: &[Record], device: &Device) -> Result<Tensor<2>> {
+        Ok(self.get(records, device)?.mean_dim(1).squeeze_dim(1))
+    }
+
     /// [`get`](Self::get) by keys, which a training asks for again in every epoch; else the place of the first record that
     /// was never encoded.
     pub fn take(

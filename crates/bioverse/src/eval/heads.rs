@@ -1,45 +1,16 @@
 //! Heads without a language model, on the states of frozen encoders: what the encoder alone is good for. It knows no
 //! question; what is to be told apart is for the suites to say.
 
-use std::collections::BTreeMap;
-
-use bioverse_core::Record;
+use std::collections::BTreeSet;
 
 use super::linear::Matrix;
 use super::logistic::Logistic;
-use crate::Session;
-use crate::data::EncodedStore;
-use crate::error::{Error, Result};
+use super::scale::Scale;
 
 /// Inverse strength of the L2 penalty, scikit-learn's default, on features of unit variance.
 const C: f64 = 1.0;
 /// Neighbours that vote.
 pub const NEIGHBOURS: usize = 15;
-
-/// States of records as an encoder pools them for its projector, the mean over the slots.
-///
-/// # Shapes
-/// n records → `[n, d_hidden]`
-pub fn states(session: &Session, store: &EncodedStore, records: &[Record]) -> Result<Matrix> {
-    let pooled = store.get(records, &session.device)?;
-    let [rows, _, cols] = pooled.dims();
-    Ok(Matrix::from_tensor(
-        pooled.mean_dim(1).reshape([rows, cols]),
-    ))
-}
-
-/// [`states`] from encodings by modality.
-pub fn states_of(
-    session: &Session,
-    encoded: &BTreeMap<String, EncodedStore>,
-    modality: &str,
-    records: &[Record],
-) -> Result<Matrix> {
-    let store = encoded
-        .get(modality)
-        .ok_or_else(|| Error::Run(format!("no `{modality}` record was encoded")))?;
-    states(session, store, records)
-}
 
 /// Columns of several matrices side by side; rows must pair up.
 pub fn beside(parts: &[Matrix]) -> Matrix {
@@ -49,47 +20,6 @@ pub fn beside(parts: &[Matrix]) -> Matrix {
         data: data.collect(),
         rows,
         cols: parts.iter().map(|part| part.cols).sum(),
-    }
-}
-
-/// Columns brought to mean zero and variance one, as they are in the rows it was fitted to (`StandardScaler`).
-pub struct Scale {
-    /// Mean and standard deviation of each column.
-    columns: Vec<(f64, f64)>,
-}
-
-impl Scale {
-    /// Of some rows; a column that does not vary is only moved.
-    pub fn fit(x: &Matrix) -> Self {
-        let n = x.rows.max(1) as f64;
-        let mut sums = vec![(0.0, 0.0); x.cols];
-        for row in 0..x.rows {
-            for (sum, value) in sums.iter_mut().zip(x.row(row)) {
-                let value = f64::from(*value);
-                *sum = (sum.0 + value, sum.1 + value * value);
-            }
-        }
-        let columns = sums.into_iter().map(|(sum, squares)| {
-            let mean = sum / n;
-            let spread = (squares / n - mean * mean).max(0.0).sqrt();
-            // What is left of a constant after rounding is no variation.
-            let varies = spread > 1e-6 * mean.abs().max(1e-6);
-            (mean, if varies { spread } else { 1.0 })
-        });
-        Self {
-            columns: columns.collect(),
-        }
-    }
-
-    /// Other rows in the same units.
-    pub fn apply(&self, x: &Matrix) -> Matrix {
-        let mut x = x.clone();
-        for row in x.data.chunks_mut(self.columns.len().max(1)) {
-            for (value, (mean, spread)) in row.iter_mut().zip(&self.columns) {
-                *value = ((f64::from(*value) - mean) / spread) as f32;
-            }
-        }
-        x
     }
 }
 
@@ -105,7 +35,7 @@ pub fn logistic(
     queries: &Matrix,
 ) -> Vec<Vec<f64>> {
     let scale = Scale::fit(train);
-    let seen: std::collections::BTreeSet<usize> = labels.iter().copied().collect();
+    let seen: BTreeSet<usize> = labels.iter().copied().collect();
     // Classes without a row would only add weights that nothing holds.
     let seen: Vec<usize> = seen.into_iter().collect();
     let own: Vec<usize> = labels
@@ -177,13 +107,6 @@ mod tests {
             cols: 1,
             data: values.to_vec(),
         }
-    }
-
-    #[test]
-    fn columns_are_standardised_with_the_training_rows() {
-        let scale = Scale::fit(&beside(&[column(&[1.0, 3.0]), column(&[5.0, 5.0])]));
-        let got = scale.apply(&beside(&[column(&[3.0, 2.0]), column(&[5.0, 6.0])]));
-        assert_eq!(got.data, [1.0, 0.0, 0.0, 1.0]);
     }
 
     #[test]

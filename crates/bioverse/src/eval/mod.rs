@@ -13,6 +13,7 @@
 //! | [`annotate`], [`describe`], [`qa`], [`cross`], [`audit`] | the other suites |
 //! | [`likelihood`] | how probable the LLM finds each of several answers |
 //! | [`closed`], [`conditions`], [`exchange`] | closed questions, with own, other and no records |
+//! | [`states`], [`scale`] | what frozen encoders say of records; columns in units of what is learnt from |
 //! | [`fitted`], [`heads`], [`pictures`] | heads on frozen encoders; bars and ROC curves |
 //! | [`worded`] | the same questions without soft tokens, for the frozen LLM |
 //! | [`mod@bench`] | bundle, request and rows, as every suite gets them |
@@ -52,6 +53,8 @@ pub mod ranking;
 pub mod report;
 pub mod retrieval;
 pub mod rows;
+pub mod scale;
+pub mod states;
 pub mod swap;
 pub mod table;
 pub mod text;

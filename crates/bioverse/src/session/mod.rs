@@ -184,7 +184,7 @@ impl Session {
         name: &dyn Fn(usize) -> String,
     ) -> Result<Tensor<2>> {
         let store = self.encode_named(modality, records, name)?;
-        Ok(store.get(records, &self.device)?.mean_dim(1).squeeze_dim(1))
+        store.means(records, &self.device)
     }
 
     /// The LLM that stage 1 aligned to: that of the session, or without its adapter.

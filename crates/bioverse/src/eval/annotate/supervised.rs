@@ -14,6 +14,8 @@ use crate::{
         linear::Matrix,
         logistic::Logistic,
         neighbours::{Distance, votes},
+        scale::Scale,
+        states,
     },
 };
 
@@ -68,11 +70,13 @@ impl Task<'_> {
 
     /// The same on the frozen encoder's pooled states, standardised: what could be told without an LLM.
     pub fn encoder(&self, session: &Session, modality: &str) -> Result<Vec<Said>> {
-        let (train, eval) = (
-            states(session, modality, &self.train)?,
-            states(session, modality, &self.eval)?,
-        );
-        let (train, eval) = standardised(train, eval);
+        let states = |records: &[&Record]| {
+            let records: Vec<Record> = records.iter().map(|record| (*record).clone()).collect();
+            states::side_by_side(session, modality, &records)
+        };
+        let (train, eval) = (states(&self.train)?, states(&self.eval)?);
+        let scale = Scale::fit(&train);
+        let (train, eval) = (scale.apply(&train), scale.apply(&eval));
         let said = [
             self.logistic("linear_head", &train, &eval),
             Some(self.neighbours("knn_encoder", &train, &eval)),
@@ -106,38 +110,6 @@ impl Task<'_> {
     }
 }
 
-/// Pooled states of records as the projector gets them, one row each.
-fn states(session: &Session, modality: &str, records: &[&Record]) -> Result<Matrix> {
-    let records: Vec<Record> = records.iter().map(|record| (*record).clone()).collect();
-    let store = session.encode(modality, &records)?;
-    let states = store.get(&records, &session.device)?;
-    let [n, count, width] = states.dims();
-    Ok(Matrix::from_tensor(states.reshape([n, count * width])))
-}
-
-/// Columns of mean 0 and deviation 1 on the training side; a column that is the same everywhere becomes 0.
-fn standardised(mut train: Matrix, mut eval: Matrix) -> (Matrix, Matrix) {
-    let n = train.rows.max(1) as f64;
-    for column in 0..train.cols {
-        let values = || train.data.iter().skip(column).step_by(train.cols);
-        let mean = values().map(|x| f64::from(*x)).sum::<f64>() / n;
-        let variance = values()
-            .map(|x| (f64::from(*x) - mean).powi(2))
-            .sum::<f64>()
-            / n;
-        let scale = if variance > 1e-12 {
-            variance.sqrt().recip()
-        } else {
-            0.0
-        };
-        for matrix in [&mut train, &mut eval] {
-            let cells = matrix.data.iter_mut().skip(column).step_by(matrix.cols);
-            cells.for_each(|x| *x = ((f64::from(*x) - mean) * scale) as f32);
-        }
-    }
-    (train, eval)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -164,17 +136,5 @@ mod tests {
         assert!(said.iter().all(|said| said.chosen == truth));
         assert!(what.contains("4 columns"), "{what}");
         assert_eq!(task.majority().chosen, vec![Some(1); 15]);
-    }
-
-    #[test]
-    fn columns_are_standardised_by_the_training_side() {
-        let matrix = |data: Vec<f32>| Matrix {
-            rows: data.len() / 2,
-            cols: 2,
-            data,
-        };
-        let (train, eval) = standardised(matrix(vec![1.0, 5.0, 3.0, 5.0]), matrix(vec![2.0, 9.0]));
-        assert_eq!(train.data, [-1.0, 0.0, 1.0, 0.0]);
-        assert_eq!(eval.data, [0.0, 0.0]);
     }
 }

@@ -13,10 +13,12 @@ use super::conditions::{Examiner, base_llm};
 use super::exchange::exchanged;
 use super::findings::{Findings, Role};
 use super::fitted::{Fit, Groups, frequencies};
-use super::heads::{NEIGHBOURS, Scale, logistic, nearest, states_of};
+use super::heads::{NEIGHBOURS, logistic, nearest};
 use super::linear::Matrix;
 use super::pictures;
 use super::rows::{self, Row};
+use super::scale::Scale;
+use super::states;
 use crate::audit::{self, bundle::Given};
 use crate::config::DataSection;
 use crate::data::{EncodedStore, Split, spread};
@@ -162,10 +164,10 @@ fn heads(
     name: &str,
     (train, eval): (&[Asked], &[Asked]),
 ) -> Result<Vec<Said>> {
-    let states = |rows| features(bench, encoded, name, rows);
-    let known = states(train)?;
+    let of = |rows| features(bench, encoded, name, rows);
+    let known = of(train)?;
     let scale = Scale::fit(&known);
-    let (known, asked) = (scale.apply(&known), scale.apply(&states(eval)?));
+    let (known, asked) = (scale.apply(&known), scale.apply(&of(eval)?));
     let linear = |known: &Matrix, asked: &Matrix, fit: &Fit<'_>| {
         let (x, q) = (known.select(fit.train), asked.select(fit.eval));
         logistic(&x, fit.labels, fit.classes, &q)
@@ -227,7 +229,7 @@ fn features(
     rows: &[Asked],
 ) -> Result<Matrix> {
     let all = records(rows, name);
-    let states = states_of(bench.session, encoded, name, &all)?;
+    let states = states::encoded_means(bench.session, encoded, name, &all)?;
     let mut next = 0;
     let means = rows.iter().map(|row| {
         let count = row.modalities().iter().filter(|own| **own == name).count();

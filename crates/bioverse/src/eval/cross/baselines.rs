@@ -11,8 +11,10 @@ use crate::error::Result;
 use crate::eval::closed::{Asked, Said};
 use crate::eval::findings::Role;
 use crate::eval::fitted::{Fit, Groups, frequencies};
-use crate::eval::heads::{NEIGHBOURS, Scale, beside, cosines, logistic, nearest, states_of};
+use crate::eval::heads::{NEIGHBOURS, beside, cosines, logistic, nearest};
 use crate::eval::linear::{Matrix, kernel_ridge};
+use crate::eval::scale::Scale;
+use crate::eval::states;
 
 /// Penalty of the ridge regression over pairs; its kernel is 1 for a pair with itself.
 const LAMBDA: f32 = 1.0;
@@ -78,7 +80,7 @@ fn ends(
             own.map(|(_, record)| record.clone()).nth(*place - 1)
         };
         let records: Vec<Record> = rows.iter().filter_map(of).collect();
-        states_of(session, encoded, name, &records)
+        states::encoded_means(session, encoded, name, &records)
     });
     parts.collect()
 }

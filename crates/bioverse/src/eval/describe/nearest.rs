@@ -8,6 +8,8 @@ use crate::Session;
 use crate::error::Result;
 use crate::eval::linear::Matrix;
 use crate::eval::metrics::words;
+use crate::eval::scale::Scale;
+use crate::eval::states;
 use crate::eval::tfidf::TfIdf;
 
 /// Most frequent words that decide which text is ordinary.
@@ -21,25 +23,15 @@ pub fn by_encoder(
     train: &[Record],
     eval: &[Record],
 ) -> Result<Vec<usize>> {
-    let mut known = states(session, modality, train)?;
-    let mut asked = states(session, modality, eval)?;
-    let mean = mean(&known);
-    for matrix in [&mut known, &mut asked] {
-        for row in matrix.data.chunks_mut(mean.len().max(1)) {
-            row.iter_mut().zip(&mean).for_each(|(x, mean)| *x -= mean);
-        }
-    }
+    let name = |record: usize| format!("record {}", record + 1);
+    let known = states::means(session, modality, train, &name)?;
+    let asked = states::means(session, modality, eval, &name)?;
+    let scale = Scale::fit(&known);
+    let (known, asked) = (scale.centre(&known), scale.centre(&asked));
     let likeness = asked.normalized().times_transposed(&known.normalized());
     Ok((0..eval.len())
         .map(|row| first_largest(likeness.row(row)))
         .collect())
-}
-
-fn states(session: &Session, modality: &str, records: &[Record]) -> Result<Matrix> {
-    let name = |record: usize| format!("record {}", record + 1);
-    Ok(Matrix::from_tensor(
-        session.encoder_vectors(modality, records, &name)?,
-    ))
 }
 
 fn mean(matrix: &Matrix) -> Vec<f32> {

@@ -13,6 +13,8 @@ use crate::error::Result;
 use crate::eval::linear::Matrix;
 use crate::eval::logistic::Logistic;
 use crate::eval::metrics::words;
+use crate::eval::scale::Scale;
+use crate::eval::states;
 use crate::eval::tfidf::TfIdf;
 
 /// Folds where no side is for learning.
@@ -115,29 +117,29 @@ impl<'a> School<'a> {
             }
         }
         let name = |record: usize| self.rows[record].id.clone();
-        let states = session.encoder_vectors(modality, &records, &name)?;
-        Ok(Some(Matrix::from_tensor(states)))
+        states::means(session, modality, &records, &name).map(Some)
     }
 
     /// Logistic regression on vectors, each column scaled by its training mean and deviation: a head without any LLM.
     pub fn head(&self, states: &Matrix) -> Option<Said> {
         self.answers(|learn, asked| {
-            let scale = Scale::of(states, learn);
-            let x = scale.rows(states, learn);
-            let model = Logistic::fit(&x, &self.truth(learn), self.classes, C)?;
-            Some(model.probabilities(&scale.rows(states, asked)))
+            let (x, asked) = (states.select(learn), states.select(asked));
+            let scale = Scale::fit(&x);
+            let model = Logistic::fit(&scale.apply(&x), &self.truth(learn), self.classes, C)?;
+            Some(model.probabilities(&scale.apply(&asked)))
         })
     }
 
     /// Votes of the nearest training rows by cosine, after the training mean was taken away.
     pub fn neighbours(&self, states: &Matrix) -> Option<Said> {
         self.answers(|learn, asked| {
-            let scale = Scale::of(states, learn);
-            let known = scale.centred(states, learn).normalized();
+            let known = states.select(learn);
+            let scale = Scale::fit(&known);
+            let known = scale.centre(&known).normalized();
             let truth = self.truth(learn);
             let mut votes = vec![];
             for asked in asked.chunks(CHUNK) {
-                let queries = scale.centred(states, asked).normalized();
+                let queries = scale.centre(&states.select(asked)).normalized();
                 let likeness = queries.times_transposed(&known);
                 let rows = (0..likeness.rows).map(|row| self.vote(likeness.row(row), &truth));
                 votes.extend(rows);
@@ -153,51 +155,6 @@ impl<'a> School<'a> {
             votes[truth[*at]] += 1.0 / near.len() as f64;
         }
         votes
-    }
-}
-
-/// Mean and deviation of every column.
-struct Scale {
-    mean: Vec<f32>,
-    deviation: Vec<f32>,
-}
-
-impl Scale {
-    fn of(matrix: &Matrix, rows: &[usize]) -> Self {
-        let n = rows.len().max(1) as f64;
-        let mean_of = |value: &dyn Fn(usize, usize) -> f64| -> Vec<f32> {
-            let mut sums = vec![0.0f64; matrix.cols];
-            for row in rows {
-                sums.iter_mut()
-                    .enumerate()
-                    .for_each(|(c, sum)| *sum += value(*row, c));
-            }
-            sums.into_iter().map(|sum| (sum / n) as f32).collect()
-        };
-        let mean = mean_of(&|row, c| f64::from(matrix.row(row)[c]));
-        let variance = mean_of(&|row, c| f64::from(matrix.row(row)[c] - mean[c]).powi(2));
-        Self {
-            deviation: variance.into_iter().map(|v| v.sqrt().max(1e-6)).collect(),
-            mean,
-        }
-    }
-
-    fn map(&self, matrix: &Matrix, rows: &[usize], to: impl Fn(f32, usize) -> f32) -> Matrix {
-        let mut picked = matrix.select(rows);
-        for row in picked.data.chunks_mut(matrix.cols.max(1)) {
-            row.iter_mut()
-                .enumerate()
-                .for_each(|(c, x)| *x = to(*x - self.mean[c], c));
-        }
-        picked
-    }
-
-    fn rows(&self, matrix: &Matrix, rows: &[usize]) -> Matrix {
-        self.map(matrix, rows, |x, c| x / self.deviation[c])
-    }
-
-    fn centred(&self, matrix: &Matrix, rows: &[usize]) -> Matrix {
-        self.map(matrix, rows, |x, _| x)
     }
 }
 
@@ -251,17 +208,5 @@ mod tests {
         for (learn, asked) in school.lessons() {
             assert!(asked.iter().all(|row| !learn.contains(row)));
         }
-    }
-
-    #[test]
-    fn vectors_are_scaled_by_the_rows_that_are_learnt_from() {
-        let matrix = Matrix {
-            rows: 3,
-            cols: 1,
-            data: vec![1.0, 3.0, 100.0],
-        };
-        let scale = Scale::of(&matrix, &[0, 1]);
-        assert_eq!(scale.rows(&matrix, &[0, 1]).data, [-1.0, 1.0]);
-        assert_eq!(scale.centred(&matrix, &[2]).data, [98.0]);
     }
 }

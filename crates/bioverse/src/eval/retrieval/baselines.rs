@@ -2,7 +2,7 @@
 
 use bioverse_core::Record;
 
-use super::super::{bench::Bench, linear::Matrix, tfidf::substrings};
+use super::super::{bench::Bench, linear::Matrix, states, tfidf::substrings};
 use super::Pair;
 use super::ridge::Words;
 use super::space::Space;
@@ -153,8 +153,7 @@ fn encoder(
     let vectors = |pairs: &[Pair]| -> Result<Matrix> {
         let records: Vec<Record> = pairs.iter().map(|pair| pair.record.clone()).collect();
         let name = |i: usize| format!("`{}`", pairs[i].id);
-        let vectors = bench.session.encoder_vectors(modality, &records, &name)?;
-        Ok(Matrix::from_tensor(vectors))
+        states::means(bench.session, modality, &records, &name)
     };
     words.vectors_space(&vectors(train)?, &vectors(eval)?)
 }

@@ -6,8 +6,10 @@
 use tracing::debug;
 
 use super::super::{
+    heads::beside,
     linear::{Matrix, Ridge},
     metrics::words,
+    scale::Scale,
     tfidf::TfIdf,
 };
 use super::Pair;
@@ -65,8 +67,9 @@ impl Words {
     /// # Shapes
     /// `train [n, d]`, `eval [m, d]`
     pub fn vectors_space(&self, train: &Matrix, eval: &Matrix) -> Result<Space> {
-        let scale = Scale::of(train);
-        self.unit_space(&scale.apply(train), &scale.apply(eval))
+        let scale = Scale::fit(train);
+        let unit = |x| with_constant(scale.apply(x));
+        self.unit_space(&unit(train), &unit(eval))
     }
 
     /// From unit vectors: predicted words and actual ones.
@@ -83,43 +86,14 @@ impl Words {
     }
 }
 
-/// Mean and spread of every feature.
-struct Scale {
-    mean: Vec<f32>,
-    spread: Vec<f32>,
-}
-
-impl Scale {
-    fn of(x: &Matrix) -> Self {
-        let n = x.rows.max(1) as f64;
-        let mut mean = vec![0.0f64; x.cols];
-        let mut square = vec![0.0f64; x.cols];
-        for i in 0..x.rows {
-            for (c, value) in x.row(i).iter().enumerate() {
-                mean[c] += f64::from(*value) / n;
-                square[c] += f64::from(*value).powi(2) / n;
-            }
-        }
-        let spread = mean.iter().zip(&square);
-        let spread = spread.map(|(mean, square)| (square - mean * mean).max(0.0).sqrt() as f32);
-        Self {
-            spread: spread.collect(),
-            mean: mean.into_iter().map(|x| x as f32).collect(),
-        }
-    }
-
-    /// Scaled features as unit vectors, with a constant beside them that carries the mean of the texts.
-    fn apply(&self, x: &Matrix) -> Matrix {
-        let mut out = Matrix::zeros(x.rows, x.cols + 1);
-        for i in 0..x.rows {
-            for (c, value) in x.row(i).iter().enumerate() {
-                let scaled = (value - self.mean[c]) / self.spread[c].max(1e-6);
-                out.data[i * out.cols + c] = scaled;
-            }
-            out.data[i * out.cols + x.cols] = (x.cols as f32).sqrt();
-        }
-        out.normalized()
-    }
+/// Features as unit vectors, with a constant beside them that carries the mean of the texts.
+fn with_constant(x: Matrix) -> Matrix {
+    let constant = Matrix {
+        rows: x.rows,
+        cols: 1,
+        data: vec![(x.cols as f32).sqrt(); x.rows],
+    };
+    beside(&[x, constant]).normalized()
 }
 
 /// The strength with the best mean reciprocal rank, both ways, on training rows that were left out; 1 when there are too few.
