@@ -45,9 +45,14 @@ impl Bench<'_> {
 
     /// Instruction rows to measure on, as many as the request allows.
     pub fn eval_rows(&self, sides: &Sides) -> Result<Vec<Row>> {
-        let mut rows = rows::load(&sides.eval, Split::Eval, &self.plan.names(), self.registry)?;
+        let mut rows = self.all_rows(sides)?;
         rows.truncate(self.request.limit.unwrap_or(usize::MAX));
         Ok(rows)
+    }
+
+    /// Instruction rows that may be measured, for suites that choose among them.
+    pub fn all_rows(&self, sides: &Sides) -> Result<Vec<Row>> {
+        rows::load(&sides.eval, Split::Eval, &self.plan.names(), self.registry)
     }
 
     /// Instruction rows that baselines may learn from.

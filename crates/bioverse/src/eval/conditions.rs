@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use bioverse_core::{Example, Layout, Record, SoftTokens};
 use burn::prelude::*;
 
-use super::closed::{Asked, Said};
+use super::closed::Asked;
 use super::findings::Role;
 use super::likelihood::{Closed, Likelihood, likelihoods, likelihoods_with, shares};
+use super::said::Said;
 use super::worded::worded;
 use crate::Session;
 use crate::audit::mean_soft;

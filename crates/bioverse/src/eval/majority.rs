@@ -72,22 +72,10 @@ fn most_frequent<'a>(counts: impl Iterator<Item = (&'a String, &'a usize)>) -> &
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use bioverse_core::{Example, Message};
+    use crate::eval::rows;
 
     fn row(question: &str, answer: &str) -> Row {
-        let message = |role: &str, content: &str| Message {
-            role: role.into(),
-            content: content.into(),
-        };
-        Row {
-            id: String::new(),
-            kind: "k".into(),
-            example: Example {
-                messages: vec![message("user", question), message("assistant", answer)],
-                records: vec![],
-                group: None,
-            },
-        }
+        rows::tests::row("k", question, answer)
     }
 
     #[test]

@@ -12,7 +12,8 @@
 //! | [`answers`] | greedy answers, with [`swap`]ped records, beside the [`majority`] |
 //! | [`annotate`], [`describe`], [`qa`], [`cross`], [`audit`] | the other suites |
 //! | [`likelihood`] | how probable the LLM finds each of several answers |
-//! | [`closed`], [`conditions`], [`exchange`] | closed questions, with own, other and no records |
+//! | [`closed`], [`said`] | closed questions; what methods say to them |
+//! | [`examination`], [`conditions`], [`exchange`] | how they are put, with own, other and no records |
 //! | [`states`], [`scale`] | what frozen encoders say of records; columns in units of what is learnt from |
 //! | [`fitted`], [`heads`], [`pictures`] | heads on frozen encoders; bars and ROC curves |
 //! | [`worded`] | the same questions without soft tokens, for the frozen LLM |
@@ -37,6 +38,7 @@ pub mod components;
 pub mod conditions;
 pub mod cross;
 pub mod describe;
+pub mod examination;
 pub mod exchange;
 pub mod findings;
 pub mod fitted;
@@ -53,6 +55,7 @@ pub mod ranking;
 pub mod report;
 pub mod retrieval;
 pub mod rows;
+pub mod said;
 pub mod scale;
 pub mod states;
 pub mod swap;

@@ -1,8 +1,9 @@
 //! Pictures of closed questions: how often each method is right, and its ROC curve. Numbers are computed elsewhere.
 
-use super::closed::{Asked, Said};
+use super::closed::Asked;
 use super::findings::{Findings, Picture, Role};
 use super::ranking::roc_curve;
+use super::said::Said;
 use crate::error::Result;
 use crate::report::bars::{self, Bar};
 use crate::report::chart::{Across, Plot, Scale, Series, spread};

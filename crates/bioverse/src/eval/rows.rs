@@ -123,9 +123,27 @@ pub(super) fn id_of(number: usize, row: &Map<String, Value>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::eval) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use bioverse_core::Message;
+
+    /// A question without records and its answer; the question is its id.
+    pub fn row(kind: &str, question: &str, answer: &str) -> Row {
+        let message = |role: &str, content: &str| Message {
+            role: role.into(),
+            content: content.into(),
+        };
+        Row {
+            id: question.into(),
+            kind: kind.into(),
+            example: Example {
+                messages: vec![message("user", question), message("assistant", answer)],
+                records: vec![],
+                group: None,
+            },
+        }
+    }
 
     fn data(file: &std::path::Path) -> DataSection {
         DataSection {

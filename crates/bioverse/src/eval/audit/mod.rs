@@ -8,20 +8,17 @@ use bioverse_core::{Example, Record};
 use tracing::info;
 
 use super::bench::{Bench, Sides};
-use super::closed::{Answers, Asked, Said, ask_all, definitions, fingerprint, predictions};
-use super::conditions::{Examiner, base_llm};
+use super::closed::{Answers, Asked, ask_all};
+use super::examination::{Examination, chosen};
 use super::exchange::exchanged;
 use super::findings::{Findings, Role};
 use super::fitted::{Fit, Groups, frequencies};
 use super::heads::{NEIGHBOURS, logistic, nearest};
 use super::linear::Matrix;
-use super::pictures;
-use super::rows::{self, Row};
+use super::said::Said;
 use super::scale::Scale;
 use super::states;
 use crate::audit::{self, bundle::Given};
-use crate::config::DataSection;
-use crate::data::{EncodedStore, Split, spread};
 use crate::error::{Error, Result};
 
 /// Most rows that heads learn from.
@@ -34,32 +31,19 @@ pub fn run(bench: &Bench<'_>) -> Result<Vec<Findings>> {
     let Some(sides) = &bench.plan.instructions else {
         return Err(nothing(bench));
     };
-    let load =
-        |data: &DataSection, split| rows::load(data, split, &bench.plan.names(), bench.registry);
-    let eval: Vec<Row> = load(&sides.eval, Split::Eval)?;
-    let train = match &sides.train {
-        Some(data) => load(data, Split::Train)?,
-        None => vec![],
-    };
+    let (eval, train) = (bench.all_rows(sides)?, bench.train_rows(sides)?);
     let answers = Answers::of(train.iter().chain(&eval));
     let (eval, left_out) = ask_all(&answers, &eval);
     let (train, _) = ask_all(&answers, &train);
     let verdicts = verdicts(bench, sides)?;
     let mut all = vec![];
     for name in bench.plan.modalities(bench.request, &sides.eval)? {
-        let has = |row: &&Asked| row.modalities().contains(&name.as_str());
-        let of = |rows: &[Asked], most| -> Vec<Asked> {
-            let own: Vec<&Asked> = rows.iter().filter(has).collect();
-            spread(own.len(), most)
-                .into_iter()
-                .map(|at| own[at].clone())
-                .collect()
-        };
-        let rows = of(&eval, bench.request.limit.unwrap_or(audit::ROWS));
+        let has = |row: &Asked| row.modalities().contains(&name.as_str());
+        let rows = chosen(&eval, &has, bench.request.limit.unwrap_or(audit::ROWS));
         if rows.is_empty() {
             continue;
         }
-        let mut findings = modality(bench, &name, (&of(&train, LEARNT), &rows))?;
+        let mut findings = modality(bench, &name, (&chosen(&train, &has, LEARNT), &rows))?;
         findings.notes.splice(0..0, verdicts.get(&name).cloned());
         if !left_out.is_empty() {
             let kinds: Vec<String> = left_out
@@ -103,46 +87,25 @@ fn modality(
     (train, eval): (&[Asked], &[Asked]),
 ) -> Result<Findings> {
     info!(rows = eval.len(), train = train.len(), "audit {name}");
-    let examples = eval.iter().chain(train).map(|row| row.example.clone());
-    let encoded = bench
-        .session
-        .encode_examples(&examples.collect::<Vec<_>>())?;
-    let examiner = Examiner {
-        session: bench.session,
-        encoded: &encoded,
-        batch_size: bench.request.batch_size,
-    };
-    let mut findings = Findings::new("audit", Some(name), eval.len(), fingerprint(eval));
-    findings.train_rows = train.len();
-    let mut said = conditions(&examiner, name, (train, eval))?;
-    match base_llm(bench.session, eval, bench.request.batch_size)? {
-        Ok(base) => said.push(base),
-        Err(why) => findings
-            .notes
-            .push(format!("the frozen LLM was not asked: {why}")),
-    }
+    let rows = Examination::new(bench, (train, eval))?;
+    let mut findings = rows.findings("audit", Some(name));
+    let mut said = conditions(&rows, name)?;
+    said.extend(rows.base_llm(&mut findings.notes)?);
     if train.is_empty() {
         findings.notes.push(
             "no head could learn: there are no training rows; name the field that splits the file with --split-field".into(),
         );
     } else {
-        said.extend(heads(bench, &encoded, name, (train, eval))?);
+        said.extend(heads(&rows, name)?);
     }
-    findings.methods = said.iter().map(|one| one.method(eval)).collect();
     findings.notes.insert(0, winner(&said, eval));
-    findings.headline = ["accuracy", "log_likelihood"].map(str::to_owned).to_vec();
-    findings.definitions = definitions();
-    findings.pictures = pictures::all(&findings, eval, &said)?;
-    findings.predictions = predictions(eval, &said);
+    rows.enter(&mut findings, &said, ["accuracy", "log_likelihood"])?;
     Ok(findings)
 }
 
 /// Own records, others', none, the mean.
-fn conditions(
-    examiner: &Examiner<'_>,
-    name: &str,
-    (train, eval): (&[Asked], &[Asked]),
-) -> Result<Vec<Said>> {
+fn conditions(rows: &Examination<'_>, name: &str) -> Result<Vec<Said>> {
+    let (examiner, train, eval) = (rows.examiner(), rows.train, rows.eval);
     let own: Vec<&Example> = eval.iter().map(|row| &row.example).collect();
     let shuffled = exchanged(&own, &[name], SEED);
     let averaged = if train.is_empty() { eval } else { train };
@@ -158,13 +121,9 @@ fn conditions(
 }
 
 /// What needs no language model.
-fn heads(
-    bench: &Bench<'_>,
-    encoded: &BTreeMap<String, EncodedStore>,
-    name: &str,
-    (train, eval): (&[Asked], &[Asked]),
-) -> Result<Vec<Said>> {
-    let of = |rows| features(bench, encoded, name, rows);
+fn heads(rows: &Examination<'_>, name: &str) -> Result<Vec<Said>> {
+    let (train, eval) = (rows.train, rows.eval);
+    let of = |asked| features(rows, name, asked);
     let known = of(train)?;
     let scale = Scale::fit(&known);
     let (known, asked) = (scale.apply(&known), scale.apply(&of(eval)?));
@@ -222,16 +181,11 @@ fn apart(train: &[Asked], head: &dyn Fn(&Fit<'_>) -> Vec<Vec<f64>>) -> BTreeSet<
 }
 
 /// Mean over the records of the modality of their states, row by row.
-fn features(
-    bench: &Bench<'_>,
-    encoded: &BTreeMap<String, EncodedStore>,
-    name: &str,
-    rows: &[Asked],
-) -> Result<Matrix> {
-    let all = records(rows, name);
-    let states = states::encoded_means(bench.session, encoded, name, &all)?;
+fn features(rows: &Examination<'_>, name: &str, asked: &[Asked]) -> Result<Matrix> {
+    let all = records(asked, name);
+    let states = states::encoded_means(rows.bench.session, &rows.encoded, name, &all)?;
     let mut next = 0;
-    let means = rows.iter().map(|row| {
+    let means = asked.iter().map(|row| {
         let count = row.modalities().iter().filter(|own| **own == name).count();
         let mut sum = vec![0.0; states.cols];
         for at in next..next + count {
@@ -243,7 +197,7 @@ fn features(
     });
     let data: Vec<f32> = means.flatten().collect();
     Ok(Matrix {
-        rows: rows.len(),
+        rows: asked.len(),
         cols: states.cols,
         data,
     })

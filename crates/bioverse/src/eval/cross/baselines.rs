@@ -1,18 +1,18 @@
 //! What answers questions about pairs of records without a language model: how often each record is in a positive pair, and
 //! heads on the states of frozen encoders. They learn from the training rows of the suite.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use bioverse_core::Record;
 
-use crate::Session;
-use crate::data::EncodedStore;
 use crate::error::Result;
-use crate::eval::closed::{Asked, Said};
+use crate::eval::closed::Asked;
+use crate::eval::examination::Examination;
 use crate::eval::findings::Role;
 use crate::eval::fitted::{Fit, Groups, frequencies};
 use crate::eval::heads::{NEIGHBOURS, beside, cosines, logistic, nearest};
 use crate::eval::linear::{Matrix, kernel_ridge};
+use crate::eval::said::Said;
 use crate::eval::scale::Scale;
 use crate::eval::states;
 
@@ -22,21 +22,17 @@ const LAMBDA: f32 = 1.0;
 const PRIOR: f64 = 2.0;
 
 /// All of them. `modalities` are those of every row, sorted.
-pub fn all(
-    session: &Session,
-    encoded: &BTreeMap<String, EncodedStore>,
-    modalities: &[String],
-    (train, eval): (&[Asked], &[Asked]),
-) -> Result<Vec<Said>> {
+pub fn all(rows: &Examination<'_>, modalities: &[String]) -> Result<Vec<Said>> {
+    let (train, eval) = (rows.train, rows.eval);
     let groups = Groups::of(train, eval, &|_| false);
     let said = |name: &str, shares| Said::new(name, Role::Baseline, shares);
-    let known = ends(session, encoded, modalities, train)?;
+    let known = ends(rows, modalities, train)?;
     let scales: Vec<Scale> = known.iter().map(Scale::fit).collect();
     let scaled = |parts: &[Matrix]| -> Vec<Matrix> {
         let parts = parts.iter().zip(&scales);
         parts.map(|(part, scale)| scale.apply(part)).collect()
     };
-    let asked = scaled(&ends(session, encoded, modalities, eval)?);
+    let asked = scaled(&ends(rows, modalities, eval)?);
     let known = scaled(&known);
     let (learn, query) = (beside(&known), beside(&asked));
     // Every record has the same say in a cosine, however wide its states are.
@@ -64,12 +60,7 @@ pub fn all(
 }
 
 /// For each modality in turn the states of every row's record.
-fn ends(
-    session: &Session,
-    encoded: &BTreeMap<String, EncodedStore>,
-    modalities: &[String],
-    rows: &[Asked],
-) -> Result<Vec<Matrix>> {
+fn ends(rows: &Examination<'_>, modalities: &[String], asked: &[Asked]) -> Result<Vec<Matrix>> {
     let mut met: HashMap<&str, usize> = HashMap::new();
     let parts = modalities.iter().map(|name| {
         // The second record of a modality is the second end.
@@ -79,8 +70,8 @@ fn ends(
             let own = row.example.records.iter().filter(|(own, _)| own == name);
             own.map(|(_, record)| record.clone()).nth(*place - 1)
         };
-        let records: Vec<Record> = rows.iter().filter_map(of).collect();
-        states::encoded_means(session, encoded, name, &records)
+        let records: Vec<Record> = asked.iter().filter_map(of).collect();
+        states::encoded_means(rows.bench.session, &rows.encoded, name, &records)
     });
     parts.collect()
 }

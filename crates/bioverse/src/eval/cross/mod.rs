@@ -19,15 +19,15 @@ use bioverse_core::Example;
 use tracing::info;
 
 use super::bench::{Bench, Sides};
-use super::closed::{Answers, Asked, Said, ask_all, definitions, fingerprint, predictions};
-use super::conditions::{Examiner, base_llm};
+use super::closed::{Answers, Asked, ask_all};
+use super::conditions::Examiner;
+use super::examination::{Examination, chosen};
 use super::exchange::exchanged;
 use super::findings::{Findings, Role, Sheet};
-use super::pictures;
-use super::rows::{self, Row};
+use super::rows::Row;
+use super::said::Said;
 use super::table::Table;
-use crate::config::DataSection;
-use crate::data::{Split, spread};
+use crate::data::Split;
 use crate::error::{Error, Result};
 use graph::Graph;
 use wording::Wording;
@@ -55,15 +55,9 @@ pub fn run(bench: &Bench<'_>) -> Result<Vec<Findings>> {
     let several = sets.len() > 1;
     let mut all = vec![];
     for set in &sets {
-        let of = |rows: &[Asked], most: usize| -> Vec<Asked> {
-            let own: Vec<&Asked> = rows.iter().filter(|row| modalities(row) == *set).collect();
-            spread(own.len(), most)
-                .into_iter()
-                .map(|at| own[at].clone())
-                .collect()
-        };
-        let most = bench.request.limit.unwrap_or(ROWS);
-        let (rows, learnt) = (of(&eval, most), of(&train, LEARNT));
+        let own = |row: &Asked| modalities(row) == *set;
+        let rows = chosen(&eval, &own, bench.request.limit.unwrap_or(ROWS));
+        let learnt = chosen(&train, &own, LEARNT);
         let name = several.then(|| set.join("+"));
         let mut findings = one(bench, name.as_deref(), set, (&learnt, &rows))?;
         let left: usize = left_out.values().sum();
@@ -86,15 +80,11 @@ struct Found {
 }
 
 fn read(bench: &Bench<'_>, sides: &Sides) -> Result<Found> {
-    let load = |data: &DataSection, split| -> Result<Vec<Row>> {
-        let mut rows = rows::load(data, split, &bench.plan.names(), bench.registry)?;
+    let several = |mut rows: Vec<Row>| {
         rows.retain(|row| row.example.records.len() > 1);
-        Ok(rows)
+        rows
     };
-    let own = || -> Result<Vec<Row>> {
-        let data = sides.train.as_ref();
-        data.map_or(Ok(vec![]), |data| load(data, Split::Train))
-    };
+    let own = || bench.train_rows(sides).map(several);
     match (&bench.request.nodes, &bench.request.data) {
         (Some(nodes), Some(data)) => {
             let graph = Graph::read(nodes, data, &bench.plan.modalities)?;
@@ -106,7 +96,7 @@ fn read(bench: &Bench<'_>, sides: &Sides) -> Result<Found> {
             Ok(of_graph(bench, &graph, learnt))
         }
         _ => Ok(Found {
-            eval: load(&sides.eval, Split::Eval)?,
+            eval: several(bench.all_rows(sides)?),
             train: own()?,
             notes: vec![],
         }),
@@ -175,25 +165,11 @@ fn one(
         "cross {}",
         modalities.join("+")
     );
-    let examples = eval.iter().chain(train).map(|row| row.example.clone());
-    let encoded = bench
-        .session
-        .encode_examples(&examples.collect::<Vec<_>>())?;
-    let examiner = Examiner {
-        session: bench.session,
-        encoded: &encoded,
-        batch_size: bench.request.batch_size,
-    };
-    let mut findings = Findings::new("cross", name, eval.len(), fingerprint(eval));
-    findings.train_rows = train.len();
-    let mut said = vec![examiner.ask(("model", Role::Model), eval, None)?];
-    said.extend(ablations(&examiner, modalities, eval)?);
-    match base_llm(bench.session, eval, bench.request.batch_size)? {
-        Ok(base) => said.push(base),
-        Err(why) => findings
-            .notes
-            .push(format!("the frozen LLM was not asked: {why}")),
-    }
+    let rows = Examination::new(bench, (train, eval))?;
+    let mut findings = rows.findings("cross", name);
+    let mut said = vec![rows.examiner().ask(("model", Role::Model), eval, None)?];
+    said.extend(ablations(&rows.examiner(), modalities, eval)?);
+    said.extend(rows.base_llm(&mut findings.notes)?);
     if train.is_empty() {
         findings.notes.push(
             "no baseline could learn: there are no training rows about these modalities; name the field that splits the \
@@ -201,20 +177,11 @@ fn one(
                 .into(),
         );
     } else {
-        said.extend(baselines::all(
-            bench.session,
-            &encoded,
-            modalities,
-            (train, eval),
-        )?);
+        said.extend(baselines::all(&rows, modalities)?);
         findings.notes.push(known(train, eval));
     }
-    findings.methods = said.iter().map(|one| one.method(eval)).collect();
-    findings.headline = ["accuracy", "auroc"].map(str::to_owned).to_vec();
-    findings.definitions = definitions();
     findings.sheets.push(by_kind(eval, &said));
-    findings.pictures = pictures::all(&findings, eval, &said)?;
-    findings.predictions = predictions(eval, &said);
+    rows.enter(&mut findings, &said, ["accuracy", "auroc"])?;
     Ok(findings)
 }
 

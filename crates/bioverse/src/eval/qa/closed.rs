@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::item::{Item, Set};
-use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::bench::{Bench, Sides};
 use crate::eval::majority::question;
 use crate::eval::metrics::normalize;
-use crate::eval::rows::{self, Row};
+use crate::eval::rows::Row;
 
 /// A question with more answers than this is an open one.
 const MOST: usize = 64;
@@ -19,12 +18,7 @@ const MOST: usize = 64;
 /// # Errors
 /// Where no row is a question with few answers.
 pub fn read(bench: &Bench<'_>, sides: &Sides) -> Result<Set> {
-    let names = bench.plan.names();
-    let eval = rows::load(&sides.eval, Split::Eval, &names, bench.registry)?;
-    let train = match &sides.train {
-        Some(data) => rows::load(data, Split::Train, &names, bench.registry)?,
-        None => vec![],
-    };
+    let (eval, train) = (bench.all_rows(sides)?, bench.train_rows(sides)?);
     // Without rows to learn from, the measured ones tell which answers there are.
     let known = Answers::of(if train.is_empty() { &eval } else { &train });
     let mut classes: BTreeMap<String, usize> = BTreeMap::new();
@@ -139,23 +133,7 @@ fn item(row: &Row, known: &Answers, classes: &mut BTreeMap<String, usize>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bioverse_core::{Example, Message};
-
-    fn row(kind: &str, question: &str, answer: &str) -> Row {
-        let message = |role: &str, content: &str| Message {
-            role: role.into(),
-            content: content.into(),
-        };
-        Row {
-            id: "r".into(),
-            kind: kind.into(),
-            example: Example {
-                messages: vec![message("user", question), message("assistant", answer)],
-                records: vec![],
-                group: None,
-            },
-        }
-    }
+    use crate::eval::rows::tests::row;
 
     #[test]
     fn options_are_answers_to_the_question_or_those_it_names() {
