@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::bootstrap::{self, Contest};
 use super::table::Table;
 use crate::error::Result;
-use crate::report::{chart::Plot, page};
+use crate::report::{chart::Plot, templates};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -102,7 +102,7 @@ impl Picture {
         Ok(Some(Self {
             title: chart.title().to_owned(),
             caption: chart.note().to_owned(),
-            svg: page::chart(&chart)?,
+            svg: templates::chart(&chart)?,
         }))
     }
 }

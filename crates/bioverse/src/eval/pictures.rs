@@ -6,8 +6,9 @@ use super::ranking::roc_curve;
 use super::said::Said;
 use crate::error::Result;
 use crate::report::bars::{self, Bar};
-use crate::report::chart::{Across, Plot, Scale, Series, spread};
+use crate::report::chart::{Across, Plot, Scale, Series};
 use crate::report::map::anchor;
+use crate::report::numbers::spread;
 
 /// Points of a curve.
 const POINTS: usize = 60;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Baseline, Explanation, Part, Run, terminal};
 use crate::error::Result;
-use crate::report::page::fill;
+use crate::report::templates::fill;
 
 /// The smallest value that fills a bar. What is less than a hundredth of a nat is nothing, and is not drawn as if it were something.
 pub(super) const FLOOR: f64 = 0.01;

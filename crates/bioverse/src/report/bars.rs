@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::axis::{Axis, percent};
 use super::chart::Tick;
-use super::page;
+use super::templates;
 use crate::error::Result;
 
 /// Size of the drawing, in its units.
@@ -55,7 +55,7 @@ struct Drawn {
 
 /// The `<svg>`; `id` is unique on the page.
 pub fn draw(id: &str, bars: &[Bar]) -> Result<String> {
-    page::fill(
+    templates::fill(
         "bars.html",
         &std::collections::BTreeMap::from([("drawing", drawing(id, bars))]),
     )

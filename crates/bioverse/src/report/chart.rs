@@ -1,9 +1,9 @@
-//! A line chart as positions and words: what the page draws, and the table of the same numbers. It knows no colour, no
-//! markup, and not what the lines mean.
+//! A line chart as positions and words: what the page draws. It knows no colour, no markup, and not what the lines mean.
 
 use serde::Serialize;
 
 use super::axis::{Axis, number, percent};
+use super::numbers::Numbers;
 
 /// Size of the drawing and the room around the plot, in units of the drawing.
 const WIDTH: f64 = 460.0;
@@ -14,8 +14,6 @@ const TOP: f64 = 12.0;
 const BOTTOM: f64 = 40.0;
 /// More points than this are not to be seen in a drawing of this width.
 const POINTS: usize = 400;
-/// Rows of the table below a chart.
-const ROWS: usize = 60;
 /// A series of at most so many points shows each as a dot.
 const DOTS: usize = 24;
 
@@ -151,56 +149,6 @@ struct DrawnLevel {
     y: f64,
 }
 
-/// The numbers behind a chart.
-#[derive(Debug, Clone, Serialize)]
-struct Numbers {
-    columns: Vec<String>,
-    rows: Vec<Row>,
-    /// Lines that are in the file and not in the table.
-    left_out: usize,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct Row {
-    step: String,
-    cells: Vec<Cell>,
-}
-
-/// A number: exactly, and as people read it. Empty where there is none.
-#[derive(Debug, Clone, Serialize)]
-pub struct Cell {
-    /// With every digit.
-    pub exact: Option<f64>,
-    /// Rounded.
-    pub text: String,
-}
-
-impl Cell {
-    /// With about four digits.
-    pub fn number(value: Option<f64>) -> Self {
-        Self {
-            exact: value,
-            text: value.map_or(String::new(), number),
-        }
-    }
-
-    /// With three decimals, so that a column lines up.
-    pub fn fixed(value: Option<f64>) -> Self {
-        Self {
-            exact: value,
-            text: value.map_or(String::new(), |value| format!("{value:.3}")),
-        }
-    }
-
-    /// A share, as a percentage.
-    pub fn percent(value: Option<f64>) -> Self {
-        Self {
-            exact: value,
-            text: value.map_or(String::new(), percent),
-        }
-    }
-}
-
 impl Plot {
     /// The drawing; `None` when there is nothing to draw.
     pub fn draw(mut self) -> Option<Chart> {
@@ -249,7 +197,7 @@ impl Plot {
                     y: y.at(level.value),
                 })
                 .collect(),
-            table: self.table(),
+            table: Numbers::of(&self.series, self.scale),
             across: self.across.name,
             id: self.id,
             title: self.title,
@@ -339,55 +287,6 @@ impl Plot {
             .map(|level| format!("{}: {}", level.name, self.show(level.value)));
         told.chain(levels).collect::<Vec<_>>().join("; ") + "."
     }
-
-    fn table(&self) -> Numbers {
-        let points = self.series.iter().flat_map(|s| &s.points);
-        let mut steps: Vec<f64> = points.map(|(x, _)| *x).collect();
-        steps.sort_by(f64::total_cmp);
-        steps.dedup();
-        let kept = spread(steps.len(), ROWS);
-        let left_out = steps.len() - kept.len();
-        let cell = |series: &Series, step: f64| {
-            let found = series.points.iter().find(|(x, _)| *x == step);
-            let value = found.map(|(_, value)| *value);
-            match self.scale {
-                Scale::Share => Cell::percent(value),
-                _ => Cell::number(value),
-            }
-        };
-        let shown = |step: f64| match step.fract() == 0.0 {
-            true => format!("{step}"),
-            false => number(step),
-        };
-        let row = |index: usize| Row {
-            step: shown(steps[index]),
-            cells: self
-                .series
-                .iter()
-                .map(|series| cell(series, steps[index]))
-                .collect(),
-        };
-        Numbers {
-            columns: self
-                .series
-                .iter()
-                .map(|series| series.name.clone())
-                .collect(),
-            rows: kept.into_iter().map(row).collect(),
-            left_out,
-        }
-    }
-}
-
-/// At most `most` of `0..n`, evenly spread, the first and the last among them.
-pub fn spread(n: usize, most: usize) -> Vec<usize> {
-    if n <= most {
-        return (0..n).collect();
-    }
-    let step = (n - 1) as f64 / (most - 1).max(1) as f64;
-    (0..most)
-        .map(|i| (i as f64 * step).round() as usize)
-        .collect()
 }
 
 /// At most [`POINTS`] points: of each stretch the smallest and the largest, so that no spike is lost.
@@ -416,6 +315,7 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::super::numbers::ROWS;
     use super::*;
 
     fn plot(points: Vec<(f64, f64)>, scale: Scale) -> Plot {
@@ -494,11 +394,5 @@ mod tests {
         assert!(plot(vec![], Scale::Linear).draw().is_none());
         let chart = plot(vec![(3.0, 2.0)], Scale::Wide).draw().unwrap();
         assert_eq!(chart.lines[0].dots.len(), 1);
-    }
-
-    #[test]
-    fn evenly_spread_with_both_ends() {
-        assert_eq!(spread(3, 5), [0, 1, 2]);
-        assert_eq!(spread(11, 3), [0, 5, 10]);
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::axis::number;
-use super::chart::Cell;
+use super::numbers::Cell;
 use crate::error::{Error, Result};
 
 /// What the model does without the true records.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::chart::spread;
+use super::numbers::spread;
 use super::projection::{self, Plane};
 use super::vectors::{Pairs, Vectors};
 

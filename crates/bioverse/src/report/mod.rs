@@ -5,11 +5,12 @@
 //! |---|---|
 //! | [`metrics`] | `metrics.jsonl` read back |
 //! | [`kept`] | which step the bundle holds |
-//! | [`axis`], [`chart`], [`bars`] | line charts and bars as positions and words |
+//! | [`axis`], [`chart`], [`numbers`], [`bars`] | line charts, their tables, and bars as positions and words |
 //! | [`curves`], [`retrieval`] | which charts and tables a training has |
 //! | [`vectors`], [`projection`], [`map`] | alignment maps |
 //! | [`evidence`], [`provenance`] | audit and split; configuration, hashes, the command |
-//! | [`page`] | all of it as one page |
+//! | `progress`, `outcome` | how far a run is; what came out, in sentences |
+//! | [`page`], [`templates`] | all of it as one page; the markup |
 //!
 //! Drawings are positions until the template writes them: markup is made in one place, which escapes every value.
 
@@ -21,10 +22,14 @@ pub mod evidence;
 pub mod kept;
 pub mod map;
 pub mod metrics;
+pub mod numbers;
+mod outcome;
 pub mod page;
+mod progress;
 pub mod projection;
 pub mod provenance;
 pub mod retrieval;
+pub mod templates;
 pub mod vectors;
 
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::chart::Cell;
 use super::kept::Kept;
 use super::metrics::{Line, Training};
+use super::numbers::Cell;
 use crate::eval::metrics::Retrieval;
 
 const MEASURES: [(&str, &str); 4] = [

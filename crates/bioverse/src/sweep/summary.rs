@@ -12,7 +12,7 @@ use crate::eval::metrics::mean;
 use crate::eval::table::Table;
 use crate::files::write_atomic;
 use crate::report::axis::duration;
-use crate::report::{metrics, page};
+use crate::report::{metrics, templates};
 
 /// Columns of a terminal.
 const SCREEN: usize = 80;
@@ -272,7 +272,7 @@ impl Summary {
         let markdown = format!("# Sweep\n\n{}", self.with_notes(&full, ""));
         write_atomic(&self.dir.join("sweep.md"), markdown.as_bytes())?;
         write_atomic(&self.dir.join("sweep.json"), json.as_bytes())?;
-        let page = page::fill("sweep.html", &self.view())?;
+        let page = templates::fill("sweep.html", &self.view())?;
         write_atomic(&self.dir.join("sweep.html"), page.as_bytes())
     }
 

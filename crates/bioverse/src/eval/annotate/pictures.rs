@@ -10,8 +10,9 @@ use super::rows::Labelled;
 use super::tables::confusion;
 use crate::error::Result;
 use crate::eval::{calibration, findings::Picture, linear::Matrix};
-use crate::report::chart::{Across, Plot, Scale, Series, spread};
-use crate::report::{map, page, projection};
+use crate::report::chart::{Across, Plot, Scale, Series};
+use crate::report::numbers::spread;
+use crate::report::{map, projection, templates};
 
 /// Sets with more labels have no readable matrix.
 const LABELS: usize = 30;
@@ -155,7 +156,7 @@ fn matrix(id: &str, truth: &Truth, model: &Said, closed: &Closed) -> Result<Pict
     Ok(Picture {
         title: "What is taken for what".into(),
         caption: "Rows: reference. Columns: what the model says. Shade: share of the row; number: records.".into(),
-        svg: page::drawing("confusion.html", &heat)?,
+        svg: templates::drawing("confusion.html", &heat)?,
     })
 }
 
@@ -313,7 +314,7 @@ fn maps(
                 chosen.len(),
                 inside.len()
             ),
-            svg: page::drawing("labelled.html", &drawing)?,
+            svg: templates::drawing("labelled.html", &drawing)?,
         });
     }
     Ok(pictures)

@@ -13,7 +13,7 @@ use super::super::{
 use super::{LeftOut, Report, text};
 use crate::error::Result;
 use crate::report::map::anchor;
-use crate::report::page::fill;
+use crate::report::templates::fill;
 
 /// An evaluation as the template sees it.
 #[derive(Serialize)]

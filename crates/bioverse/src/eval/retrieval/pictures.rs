@@ -8,8 +8,9 @@ use super::Pair;
 use super::same::Same;
 use super::space::{Ranks, Space};
 use crate::error::Result;
-use crate::report::chart::{Across, Plot, Scale, Series, spread};
-use crate::report::{map, page};
+use crate::report::chart::{Across, Plot, Scale, Series};
+use crate::report::numbers::spread;
+use crate::report::{map, templates};
 
 /// Points of a curve.
 const POINTS: f64 = 40.0;
@@ -94,7 +95,7 @@ pub fn maps(modality: &str, eval: &[Pair], same: &Same, space: &Space) -> Result
         pictures.push(Picture {
             title: one.title().to_owned(),
             caption,
-            svg: page::points(&one)?,
+            svg: templates::points(&one)?,
         });
     }
     Ok(pictures)
