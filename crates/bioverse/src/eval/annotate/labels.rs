@@ -338,7 +338,8 @@ mod tests {
         };
         let sides = Sides {
             train: vec![cell("B cells", "3", "Bc"), cell("NK cells", "6", "NKc")],
-            ..Sides::default()
+            eval: vec![cell("B cells", "3", "Bc")],
+            notes: vec![],
         };
         let labels = named_labels(&set(&sides), &sides);
         assert_eq!(labels[0].names, ["B cells", "Bc"]);
