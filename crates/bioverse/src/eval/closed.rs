@@ -6,7 +6,7 @@ use bioverse_core::Example;
 use serde_json::json;
 
 use super::majority::question;
-use super::metrics::{normalize, words};
+use super::metrics::{names, normalize, words};
 use super::rows::{self, Row};
 
 /// More different answers than this are no closed set, unless the question names those it offers.
@@ -146,16 +146,6 @@ fn grouped(texts: BTreeMap<String, String>) -> Vec<Answer> {
             .map(|(name, text)| answer((text.clone(), BTreeMap::from([(name, text)]))))
             .collect(),
     }
-}
-
-/// Whether a text has an answer as whole words.
-fn names(text: &str, answer: &str) -> bool {
-    let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !answer.is_empty()
-        && text.match_indices(answer).any(|(at, found)| {
-            !inside(text[..at].chars().next_back())
-                && !inside(text[at + found.len()..].chars().next())
-        })
 }
 
 /// Closed rows among all, and how many of each kind are none.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{metrics::normalize, rows::Row};
+use super::{
+    metrics::{names, normalize},
+    rows::Row,
+};
 
 /// Answers counted on training rows.
 #[derive(Debug, Default)]
@@ -41,7 +44,7 @@ impl Majority {
         let offered = normalize(&question);
         let mut named = counts
             .iter()
-            .filter(|(answer, _)| offered.contains(&normalize(answer)))
+            .filter(|(answer, _)| names(&offered, &normalize(answer)))
             .peekable();
         if named.peek().is_some() {
             most_frequent(named)

@@ -117,6 +117,16 @@ pub fn exact_match(prediction: &str, reference: &str) -> bool {
     normalize(prediction) == normalize(reference)
 }
 
+/// Whether a text has an answer in it as whole words, both after [`normalize`]: "known" says nothing about "no".
+pub fn names(text: &str, answer: &str) -> bool {
+    let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    !answer.is_empty()
+        && text.match_indices(answer).any(|(at, found)| {
+            !inside(text[..at].chars().next_back())
+                && !inside(text[at + found.len()..].chars().next())
+        })
+}
+
 /// Words of a text: lower case, split at everything that is neither letter nor digit.
 pub fn words(text: &str) -> Vec<String> {
     let lower = text.to_lowercase();

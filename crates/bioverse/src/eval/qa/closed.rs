@@ -7,7 +7,7 @@ use super::item::{Item, Set};
 use crate::error::{Error, Result};
 use crate::eval::bench::{Bench, Sides};
 use crate::eval::majority::question;
-use crate::eval::metrics::normalize;
+use crate::eval::metrics::{names, normalize};
 use crate::eval::rows::Row;
 
 /// A question with more answers than this is an open one.
@@ -92,12 +92,14 @@ impl Answers {
                 let text = normalize(&asked);
                 let named = of_kind
                     .iter()
-                    .filter(|answer| text.contains(&normalize(answer)));
+                    .filter(|answer| names(&text, &normalize(answer)));
                 named.cloned().collect()
             }
             false => vec![],
         };
-        if offered.len() > 1 {
+        // A question may mention two answers and ask for a third.
+        let right = normalize(&row.example.answer());
+        if offered.len() > 1 && offered.iter().any(|answer| normalize(answer) == right) {
             return Some(offered);
         }
         let same = self.by_question.get(&(row.kind.clone(), asked));
@@ -151,8 +153,13 @@ mod tests {
             options("has", "A ketone?").unwrap_or_default(),
             ["No.", "Yes."]
         );
-        let named = options("which", "An amide or a ketone?").unwrap_or_default();
-        assert_eq!(named, ["A ketone.", "An amide."]);
+        let which = |answer| {
+            let asked = row("which", "An amide or a ketone, no polyester?", answer);
+            known.options(&asked).unwrap_or_default()
+        };
+        assert_eq!(which("A ketone."), ["A ketone.", "An amide."]);
+        let all = ["A ketone.", "An amide.", "An ester."];
+        assert_eq!(which("An ester."), all, "named ones without the right one");
         assert_eq!(
             options("has", "A new one?").unwrap_or_default(),
             ["No.", "Yes."]

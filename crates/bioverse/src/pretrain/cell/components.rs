@@ -37,6 +37,15 @@ pub(super) struct Components {
 impl Components {
     /// Fits `count` components of cells with `columns` genes.
     pub(super) fn fit(cells: &[&Counts], columns: usize, count: usize) -> Self {
+        if count == 0 {
+            return Self {
+                place: vec![None; columns],
+                mean: vec![],
+                scale: vec![],
+                loadings: vec![],
+                spread: vec![],
+            };
+        }
         let mut variable = standardised_variance(cells, columns);
         variable.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         variable.truncate(VARIABLE_GENES);
