@@ -184,7 +184,7 @@ impl Cell {
 
     pub(crate) fn width(&self) -> usize {
         match &self.model {
-            Model::ScGpt(scgpt) => scgpt.encoder().config().embsize,
+            Model::ScGpt(scgpt) => scgpt.d_hidden(),
             Model::Geneformer(geneformer) => geneformer.d_hidden(),
         }
     }

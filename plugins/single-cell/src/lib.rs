@@ -46,6 +46,9 @@ pub struct Config {
     pub n_bins: Option<usize>,
     /// scGPT: the value that `<cls>` carries.
     pub cls_value: ClsValue,
+    /// scGPT: how many of the encoder's last hidden states are joined to one wide state; `nlayers` + 1 takes all, the embeddings
+    /// with them. Not set = the last one alone.
+    pub hidden_layers: Option<usize>,
     /// Geneformer: the dictionary from Ensembl ids to token ids, `.pkl` or `.json`. Not set = `token_dictionary*` in `path`.
     pub token_dictionary: Option<PathBuf>,
     /// Geneformer: the dictionary of gene medians, `.pkl` or `.json`. Not set = `gene_median_dictionary*` in `path`.
@@ -67,6 +70,7 @@ impl Default for Config {
             values: Values::Auto,
             n_bins: None,
             cls_value: ClsValue::Pad,
+            hidden_layers: None,
             token_dictionary: None,
             gene_medians: None,
             emb_layer: 0,

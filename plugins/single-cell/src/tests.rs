@@ -408,6 +408,31 @@ fn geneformer_gives_the_layer_that_is_asked_for() {
     );
 }
 
+#[test]
+fn hidden_states_of_scgpt_are_joined_side_by_side() {
+    let states = |hidden_layers| {
+        let cell = loaded(&Config {
+            hidden_layers,
+            ..scgpt()
+        });
+        let row = tokens(&cell, record(&["GENE1", "GENE2"], &[1.0, 2.0])).unwrap();
+        let states = cell.encode(&[row]).unwrap().states;
+        assert_eq!(states.dims()[2], cell.d_hidden());
+        states
+    };
+    let (last, two) = (states(None), states(Some(2)));
+    let d = last.dims()[2];
+    assert_eq!(two.dims()[2], 2 * d);
+    let (lower, upper) = (two.clone().narrow(2, 0, d), two.narrow(2, d, d));
+    assert_eq!(upper.into_data(), last.clone().into_data());
+    assert_ne!(lower.into_data(), last.into_data());
+    let wrong = Config {
+        hidden_layers: Some(99),
+        ..scgpt()
+    };
+    assert!(refused(wrong).contains("hidden states to join"));
+}
+
 /// A batch of one cell and of a row of padding alone stays finite, through the erased encoder too.
 #[test]
 fn an_empty_row_has_finite_states() {

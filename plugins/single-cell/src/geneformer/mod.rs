@@ -42,6 +42,12 @@ enum EmbLayer {
 
 impl Geneformer {
     pub(crate) fn load(config: &Config, device: &Device) -> Result<Self, BoxError> {
+        if config.hidden_layers.is_some() {
+            return Err(
+                "`hidden_layers` is for scGPT; of a Geneformer name one layer with `emb_layer`"
+                    .into(),
+            );
+        }
         let encoder = TransformerEncoder::load(&config.path, device)?;
         let rows = encoder.config().vocab_size;
         let dictionaries = Dictionaries::load(config, rows)?;

@@ -14,6 +14,8 @@ const MAX_LENGTH: usize = 1200;
 #[derive(Debug)]
 pub struct ScGpt {
     encoder: ScGptEncoder,
+    /// How many of the last hidden states are joined.
+    hidden_layers: usize,
     preprocessing: Preprocessing,
     pad: u32,
     device: Device,
@@ -43,7 +45,16 @@ impl ScGpt {
         if preprocessing.n_bins < 2 {
             return Err("`n_bins` is less than 2; one bin is that of zero".into());
         }
+        let most = own.nlayers + 1;
+        let hidden_layers = config.hidden_layers.unwrap_or(1);
+        if hidden_layers == 0 || hidden_layers > most {
+            return Err(format!(
+                "`hidden_layers` is {hidden_layers}; this model has 1 to {most} hidden states to join, its embeddings among them"
+            )
+            .into());
+        }
         let scgpt = Self {
+            hidden_layers,
             encoder,
             preprocessing,
             pad: vocabulary.pad,
@@ -94,9 +105,18 @@ impl ScGpt {
 
     pub(crate) fn hidden(&self, batch: &[Tokens]) -> Hidden {
         let (ids, values, mask) = self.padded(batch);
-        Hidden {
-            states: self.encoder.forward(ids, values, mask.clone()),
-            mask,
-        }
+        let states = match self.hidden_layers {
+            1 => self.encoder.forward(ids, values, mask.clone()),
+            count => {
+                let mut states = self.encoder.hidden_states(ids, values, mask.clone());
+                Tensor::cat(states.split_off(states.len() - count), 2)
+            }
+        };
+        Hidden { states, mask }
+    }
+
+    /// Width of the states: `embsize` times the joined layers.
+    pub(crate) fn d_hidden(&self) -> usize {
+        self.encoder.config().embsize * self.hidden_layers
     }
 }

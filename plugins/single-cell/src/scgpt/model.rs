@@ -211,9 +211,39 @@ impl ScGptEncoder {
         values: Tensor<2>,
         attention_mask: Tensor<2, Bool>,
     ) -> Tensor<3> {
+        self.run(input_ids, values, attention_mask, &mut |_| ())
+    }
+
+    /// What goes into the first layer, then the output of every layer: `nlayers + 1` tensors `[B, T, embsize]`, the last one
+    /// what [`Self::forward`] gives.
+    ///
+    /// # Panics
+    /// As [`Self::embed`].
+    pub fn hidden_states(
+        &self,
+        input_ids: Tensor<2, Int>,
+        values: Tensor<2>,
+        attention_mask: Tensor<2, Bool>,
+    ) -> Vec<Tensor<3>> {
+        let mut states = Vec::new();
+        let mut keep = |hidden: &Tensor<3>| states.push(hidden.clone());
+        let last = self.run(input_ids, values, attention_mask, &mut keep);
+        states.push(last);
+        states
+    }
+
+    /// The last hidden state; `each` sees what goes into every layer.
+    fn run(
+        &self,
+        input_ids: Tensor<2, Int>,
+        values: Tensor<2>,
+        attention_mask: Tensor<2, Bool>,
+        each: &mut dyn FnMut(&Tensor<3>),
+    ) -> Tensor<3> {
         let bias = padding_bias(attention_mask.inner());
         let mut hidden = self.embed(input_ids, values);
         for layer in &self.transformer_encoder.layers {
+            each(&hidden);
             hidden = layer.forward(hidden, bias.clone(), &self.config);
         }
         hidden
