@@ -1,4 +1,5 @@
-//! Pictures of closed questions: how often each method is right, and its ROC curve. Numbers are computed elsewhere.
+//! Pictures that suites share: a metric of every method as bars, and ROC curves of closed questions. Numbers are computed
+//! elsewhere.
 
 use super::closed::Asked;
 use super::findings::{Findings, Picture, Role};
@@ -18,7 +19,7 @@ const CURVES: usize = 7;
 /// The pictures of what was said, for findings that have its numbers.
 pub fn all(findings: &Findings, rows: &[Asked], said: &[Said]) -> Result<Vec<Picture>> {
     let id = anchor(&findings.key());
-    let mut pictures = vec![accuracies(&id, findings)?];
+    let mut pictures: Vec<Picture> = accuracies(findings)?.into_iter().collect();
     let series = said.iter().take(CURVES).filter_map(|one| curve(rows, one));
     let plot = Plot {
         id: format!("roc-{id}"),
@@ -39,9 +40,25 @@ pub fn all(findings: &Findings, rows: &[Asked], said: &[Said]) -> Result<Vec<Pic
     Ok(pictures)
 }
 
-fn accuracies(id: &str, findings: &Findings) -> Result<Picture> {
+/// Right answers of every method, with intervals.
+pub fn accuracies(findings: &Findings) -> Result<Option<Picture>> {
+    bars(
+        findings,
+        "accuracy",
+        "Right answers",
+        "Accuracy with its 95 % interval: the bundle (first), the bundle with records taken from it, and what might be as good.",
+    )
+}
+
+/// A bar for every method that has the metric, which is a share of one; none where none has.
+pub fn bars(
+    findings: &Findings,
+    metric: &str,
+    title: &str,
+    caption: &str,
+) -> Result<Option<Picture>> {
     let bars = findings.methods.iter().filter_map(|method| {
-        let number = method.numbers.get("accuracy")?;
+        let number = method.numbers.get(metric)?;
         Some(Bar {
             name: method.name.clone(),
             value: number.value,
@@ -53,13 +70,16 @@ fn accuracies(id: &str, findings: &Findings) -> Result<Picture> {
             },
         })
     });
-    Ok(Picture {
-        title: "Right answers".into(),
-        caption: "Accuracy with its 95 % interval: the bundle (first), the bundle with records taken from it, and what might be \
-                  as good."
-            .into(),
-        svg: bars::draw(&format!("accuracy-{id}"), &bars.collect::<Vec<_>>())?,
-    })
+    let bars: Vec<Bar> = bars.collect();
+    if bars.is_empty() {
+        return Ok(None);
+    }
+    let id = format!("{metric}-{}", anchor(&findings.key()));
+    Ok(Some(Picture {
+        title: title.into(),
+        caption: caption.into(),
+        svg: bars::draw(&id, &bars)?,
+    }))
 }
 
 /// The curve of one method over the rows with yes and no.

@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::bench::Bench;
 use super::findings::{Findings, Method, Role, Sheet};
+use super::pictures;
 use super::rows::{fingerprint, text_of};
 use super::swap::{Asked, distant_partners};
 use super::table::Table;
@@ -104,6 +105,21 @@ fn one(bench: &Bench<'_>, modality: &str, rows: &Rows) -> Result<Findings> {
     findings.notes = notes;
     findings.headline = vec!["rougeL".into(), "fact_f1".into()];
     findings.sheets = vec![sheet(&findings)];
+    let pictures = [
+        pictures::bars(
+            &findings,
+            "rougeL",
+            "Like the reference",
+            "ROUGE-L with its 95 % interval: the bundle (first), the bundle about other rows' records, and what might be as good.",
+        )?,
+        pictures::bars(
+            &findings,
+            "fact_f1",
+            "True of the record",
+            "F1 of the named facts with its 95 % interval; rows without facts are left out.",
+        )?,
+    ];
+    findings.pictures.extend(pictures.into_iter().flatten());
     let facts = vocabulary.as_ref().zip(due.as_deref());
     findings.predictions = predictions(&rows.eval, &said, facts);
     Ok(findings)

@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::bench::Bench;
 use super::findings::{Findings, Method, Picture, Role, Sheet};
+use super::pictures;
 use super::ranking::roc_curve;
 use super::rows::{fingerprint, text_of};
 use super::swap::{Asked, partners};
@@ -259,6 +260,8 @@ fn findings(set: &Set, answered: Vec<Answered>, free: &[String]) -> Result<Findi
         .collect();
     findings.headline = vec!["accuracy".into()];
     findings.sheets = vec![sheet(&findings, set)];
+    let right = pictures::accuracies(&findings)?;
+    findings.pictures.extend(right);
     findings.pictures.extend(curves(set, &answered)?);
     findings.definitions = DEFINITIONS
         .map(|(k, v)| (k.to_owned(), v.to_owned()))
