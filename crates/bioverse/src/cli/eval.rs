@@ -86,6 +86,9 @@ struct Rows {
     /// Value of the split field to measure on.
     #[arg(long, value_name = "VALUE", default_value = "test")]
     eval_split: String,
+    /// Leaves out rows that cannot be read or whose records an encoder refuses; the report says how many.
+    #[arg(long, requires = "data")]
+    skip_bad: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -175,6 +178,7 @@ impl Rows {
             split_field: self.split_field,
             train_split: self.train_split,
             eval_split: self.eval_split,
+            skip_bad: self.skip_bad,
             ..DataSection::default()
         })
     }

@@ -337,7 +337,8 @@ fn named(error: bioverse_core::Error, row: impl Fn(usize) -> String) -> Error {
             index,
             source,
         } => Error::Input(format!(
-            "{}: the `{modality}` record does not parse: {}",
+            "{}: the `{modality}` record does not parse: {}; mend it, or leave such rows out (`--skip-bad` of eval, \
+             `data.skip_bad = true` of a run)",
             row(index),
             brief(source.to_string())
         )),

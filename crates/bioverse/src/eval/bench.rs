@@ -1,14 +1,18 @@
 //! What every suite gets: the opened bundle, the request, and the rows that were asked for. How rows are measured is not
 //! known here.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use bioverse_core::Registry;
+use rayon::prelude::*;
 
 use super::rows::{self, Pair, Row};
 use super::{Request, Suite};
 use crate::{
     Bundle, Session,
     config::{DataSection, RunConfig},
-    data::Split,
+    data::{self, Split},
     error::{Error, Result},
 };
 
@@ -22,23 +26,70 @@ pub struct Bench<'a> {
     pub plan: &'a Plan,
     /// Known modalities.
     pub registry: &'a Registry,
+    /// What the reader of every finding of a suite should know about its rows.
+    pub notes: RefCell<BTreeSet<String>>,
 }
 
 impl Bench<'_> {
+    /// Rows of one side of the split; with `data.skip_bad` without those whose records an encoder refuses. Without it no
+    /// encoder is asked before it is needed, and the first such row ends the run.
+    pub fn read(&self, data: &DataSection, split: Split) -> Result<Vec<data::Row>> {
+        let mut rows = data::read_split(data, split, &self.plan.names(), self.registry)?;
+        if !data.skip_bad {
+            return Ok(rows);
+        }
+        let refused = self.refused(&rows)?;
+        if let Some((at, why)) = refused
+            .iter()
+            .enumerate()
+            .find_map(|(at, why)| Some((at, why.as_ref()?)))
+        {
+            let note = format!(
+                "{} of {} rows are left out because an encoder refuses their records; the first is {}: {why}",
+                refused.iter().flatten().count(),
+                rows.len(),
+                rows[at].name()
+            );
+            tracing::warn!("{note}");
+            self.notes.borrow_mut().insert(note);
+        }
+        let mut keep = refused.iter().map(Option::is_none);
+        rows.retain(|_| keep.next().unwrap_or(true));
+        match rows.is_empty() && !refused.is_empty() {
+            true => Err(Error::Input(format!(
+                "{}: no row is left; leave --skip-bad out to see what is wrong",
+                data.train.display()
+            ))),
+            false => Ok(rows),
+        }
+    }
+
+    /// Why an encoder refuses a record of a row, for every row.
+    fn refused(&self, rows: &[data::Row]) -> Result<Vec<Option<String>>> {
+        let encoders = self.session.encoders.iter();
+        let encoders = encoders
+            .map(|(name, source)| Ok((name.as_str(), source.get()?)))
+            .collect::<Result<Vec<_>>>()?;
+        let reason = |row: &data::Row| {
+            row.example.records.iter().find_map(|(name, record)| {
+                let (_, encoder) = encoders.iter().find(|(known, _)| known == name)?;
+                encoder.check(record).err().map(|error| error.to_string())
+            })
+        };
+        Ok(rows.par_iter().map(reason).collect())
+    }
+
     /// Pairs of a modality to measure on, as many as the request allows.
     pub fn eval_pairs(&self, sides: &Sides, modality: &str) -> Result<Vec<Pair>> {
-        let names = self.plan.names();
-        let mut pairs =
-            rows::load_pairs(&sides.eval, Split::Eval, modality, &names, self.registry)?;
+        let mut pairs = rows::pairs(self.read(&sides.eval, Split::Eval)?, modality, &sides.eval)?;
         pairs.truncate(self.request.limit.unwrap_or(usize::MAX));
         Ok(pairs)
     }
 
     /// Pairs that baselines may learn from; none where no side of the data is for learning.
     pub fn train_pairs(&self, sides: &Sides, modality: &str) -> Result<Vec<Pair>> {
-        let names = self.plan.names();
         match &sides.train {
-            Some(data) => rows::load_pairs(data, Split::Train, modality, &names, self.registry),
+            Some(data) => rows::pairs(self.read(data, Split::Train)?, modality, data),
             None => Ok(vec![]),
         }
     }
@@ -52,13 +103,13 @@ impl Bench<'_> {
 
     /// Instruction rows that may be measured, for suites that choose among them.
     pub fn all_rows(&self, sides: &Sides) -> Result<Vec<Row>> {
-        rows::load(&sides.eval, Split::Eval, &self.plan.names(), self.registry)
+        Ok(rows::named(self.read(&sides.eval, Split::Eval)?))
     }
 
     /// Instruction rows that baselines may learn from.
     pub fn train_rows(&self, sides: &Sides) -> Result<Vec<Row>> {
         match &sides.train {
-            Some(data) => rows::load(data, Split::Train, &self.plan.names(), self.registry),
+            Some(data) => Ok(rows::named(self.read(data, Split::Train)?)),
             None => Ok(vec![]),
         }
     }

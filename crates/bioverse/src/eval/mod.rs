@@ -66,6 +66,7 @@ pub mod worded;
 
 pub mod compare;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use bioverse_core::Registry;
@@ -176,6 +177,7 @@ pub fn run(request: &Request, registry: &Registry, device: &Device) -> Result<Re
         request,
         plan: &plan,
         registry,
+        notes: RefCell::default(),
     };
     if request.suite != Suite::All {
         report.findings = run_one(request.suite, &bench)?;
@@ -200,6 +202,15 @@ pub fn run(request: &Request, registry: &Registry, device: &Device) -> Result<Re
 
 fn run_one(suite: Suite, bench: &Bench<'_>) -> Result<Vec<Findings>> {
     info!(suite = suite.name(), "eval");
+    let mut found = measured(suite, bench)?;
+    let notes = bench.notes.take();
+    for findings in &mut found {
+        findings.notes.extend(notes.iter().cloned());
+    }
+    Ok(found)
+}
+
+fn measured(suite: Suite, bench: &Bench<'_>) -> Result<Vec<Findings>> {
     match suite {
         Suite::Retrieval => retrieval::run(bench),
         Suite::Answers => answers::run(bench),

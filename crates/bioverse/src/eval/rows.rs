@@ -1,13 +1,13 @@
 //! Rows to measure on, with the names they carry in their file. Which rows belong to a side of the split is decided by
 //! [`data::read`](crate::data::read) alone.
 
-use bioverse_core::{Example, Record, Registry};
+use bioverse_core::{Example, Record};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::{
     config::DataSection,
-    data::{Split, read},
+    data::read,
     error::{Error, Result},
 };
 
@@ -38,32 +38,22 @@ pub struct Pair {
     pub text: String,
 }
 
-/// The rows of one side of the split.
-pub fn load(
-    data: &DataSection,
-    split: Split,
-    modalities: &[&str],
-    registry: &Registry,
-) -> Result<Vec<Row>> {
-    let rows = read::read_split(data, split, modalities, registry)?;
-    let named = rows.into_iter().map(|row| Row {
+/// Rows with their names.
+pub fn named(rows: Vec<read::Row>) -> Vec<Row> {
+    let rows = rows.into_iter().map(|row| Row {
         id: id_of(row.number, &row.extra),
         kind: kind_of(&row.extra),
         example: row.example,
     });
-    Ok(named.collect())
+    rows.collect()
 }
 
-/// Pairs of `modality` among the rows of one side.
-pub fn load_pairs(
-    data: &DataSection,
-    split: Split,
-    modality: &str,
-    modalities: &[&str],
-    registry: &Registry,
-) -> Result<Vec<Pair>> {
-    let rows = load(data, split, modalities, registry)?;
-    let pairs: Vec<Pair> = rows
+/// Pairs of `modality` among rows of `data`.
+///
+/// # Errors
+/// Where there is none.
+pub fn pairs(rows: Vec<read::Row>, modality: &str, data: &DataSection) -> Result<Vec<Pair>> {
+    let pairs: Vec<Pair> = named(rows)
         .into_iter()
         .filter_map(|row| pair_of(row, modality))
         .collect();
@@ -126,7 +116,9 @@ pub(super) fn id_of(number: usize, row: &Map<String, Value>) -> String {
 pub(in crate::eval) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use crate::data::Split;
     use bioverse_core::Message;
+    use bioverse_core::Registry;
 
     /// A question without records and its answer; the question is its id.
     pub fn row(kind: &str, question: &str, answer: &str) -> Row {
@@ -163,12 +155,16 @@ pub(in crate::eval) mod tests {
             )
         };
         std::fs::write(&file, [row("a", "train"), row("b", "test")].join("\n")).unwrap();
-        let rows = load(&data(&file), Split::Eval, &["molecule"], &Registry::new()).unwrap();
+        let rows = named(eval_side(&data(&file)));
         assert_eq!(rows.len(), 1);
         assert_eq!(
             (rows[0].kind.as_str(), &rows[0].example.answer()),
             ("class", &"An alcohol.".to_string())
         );
+    }
+
+    fn eval_side(data: &DataSection) -> Vec<read::Row> {
+        read::read_split(data, Split::Eval, &["molecule"], &Registry::new()).unwrap()
     }
 
     #[test]
@@ -184,14 +180,7 @@ pub(in crate::eval) mod tests {
             text_field: Some("text".into()),
             ..data(&file)
         };
-        let pairs = load_pairs(
-            &data,
-            Split::Eval,
-            "molecule",
-            &["molecule"],
-            &Registry::new(),
-        )
-        .unwrap();
+        let pairs = pairs(eval_side(&data), "molecule", &data).unwrap();
         let ids: Vec<&str> = pairs.iter().map(|pair| pair.id.as_str()).collect();
         assert_eq!(ids, ["a", "b"]);
         assert_eq!(

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     Bundle,
     config::{DataSection, Objective, RunConfig, suggest},
-    data::{Row, Split, read_split, shape::within},
+    data::{Row, Split, shape::within},
     error::{Error, Result},
     eval::{Bench, rows as named},
 };
@@ -195,8 +195,7 @@ impl Reader<'_> {
             .get(source.index)
             .map_or(&source.whole, |(data, _)| data);
         let data = if together { &source.whole } else { one };
-        let names = self.bench.plan.names();
-        let rows = read_split(data, split, &names, self.bench.registry)?;
+        let rows = self.bench.read(data, split)?;
         let rows: Vec<Row> = rows
             .into_iter()
             .filter(|row| !together || row.source == source.index)

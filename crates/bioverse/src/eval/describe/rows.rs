@@ -84,7 +84,7 @@ fn side(
     modality: &str,
     question: Option<&str>,
 ) -> Result<Vec<Told>> {
-    let rows = read::read_split(data, split, &bench.plan.names(), bench.registry)?;
+    let rows = bench.read(data, split)?;
     let told = rows
         .into_iter()
         .filter_map(|row| told(row, modality, question));

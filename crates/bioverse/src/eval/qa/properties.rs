@@ -7,7 +7,7 @@ use bioverse_core::Record;
 
 use super::item::{Item, Set, user};
 use crate::config::DataSection;
-use crate::data::{Split, read};
+use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::bench::Bench;
 use crate::eval::rows::text_of;
@@ -72,7 +72,7 @@ pub fn read(bench: &Bench<'_>, data: &DataSection) -> Result<Set> {
 }
 
 fn side(bench: &Bench<'_>, data: &DataSection, split: Split) -> Result<Vec<Labelled>> {
-    let rows = read::read_split(data, split, &bench.plan.names(), bench.registry)?;
+    let rows = bench.read(data, split)?;
     let labelled = rows.into_iter().filter_map(|row| {
         let label = row.example.answer();
         let (modality, record) = row.example.records.into_iter().next()?;
