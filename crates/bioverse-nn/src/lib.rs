@@ -7,6 +7,7 @@
 //! | [`linear`], [`lora`] | the linear layer and its LoRA side path; PEFT folders in and out |
 //! | [`norm`], [`rope`], [`attention`], [`mlp`] | the small shared parts |
 //! | [`encoder`] | bidirectional encoders (RoBERTa, BERT, ESM-2, ModernBERT) |
+//! | `fused` | the layers of frozen encoders on the CPU, without Burn |
 //! | [`decoder`] | [`CausalLm`]: the Llama family |
 //! | [`tokenizer`], [`chat`] | `tokenizer.json` or vocabulary files, chat templates |
 //! | [`sequence`] | an encoder with its tokenizer: text in, hidden states out |
@@ -25,6 +26,7 @@ pub mod decoder;
 mod dropout;
 pub mod encoder;
 pub mod error;
+mod fused;
 pub mod generate;
 pub mod linear;
 pub mod lora;

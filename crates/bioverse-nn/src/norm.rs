@@ -118,6 +118,11 @@ impl LayerNorm {
         }
     }
 
+    /// What is added to the variance.
+    pub(crate) fn eps(&self) -> f64 {
+        self.eps
+    }
+
     /// `[…, d_model] → […, d_model]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let bias = self.bias.as_ref().map(Param::val);

@@ -7,11 +7,13 @@ use burn::prelude::*;
 
 use super::Input;
 use super::block::{FeedForward, SelfAttention};
+use super::frozen;
 use super::names::{Renames, Table};
 use super::source::Source;
 use crate::{
     attention::padding_bias,
     config::{EncoderConfig, EncoderFamily},
+    fused::{Block, NormPlace, Stack},
     linear::Embedding,
     norm::LayerNorm,
 };
@@ -101,6 +103,25 @@ impl Bert {
         &self.embeddings.word_embeddings
     }
 
+    /// What goes into the first layer, `[B, T, d]`.
+    pub(super) fn embed(&self, input: Input, config: &EncoderConfig) -> Tensor<3> {
+        self.embeddings.forward(input, config)
+    }
+
+    /// The layers for [`crate::fused`].
+    pub(super) fn frozen(&self, config: &EncoderConfig) -> Option<Stack> {
+        Some(Stack {
+            blocks: self
+                .layers
+                .iter()
+                .map(Layer::frozen)
+                .collect::<Option<_>>()?,
+            final_norm: None,
+            rotaries: Vec::new(),
+            width: config.hidden_size,
+        })
+    }
+
     /// The last hidden state; `each` sees what goes into every layer.
     pub(super) fn run(
         &self,
@@ -109,7 +130,7 @@ impl Bert {
         each: &mut dyn FnMut(&Tensor<3>),
     ) -> Tensor<3> {
         let bias = padding_bias(input.mask.clone());
-        let mut hidden = self.embeddings.forward(input, config);
+        let mut hidden = self.embed(input, config);
         for layer in &self.layers {
             each(&hidden);
             hidden = layer.forward(hidden, bias.clone());
@@ -174,6 +195,16 @@ impl Layer {
         let hidden = self.attention_norm.forward(mixed + hidden);
         let inner = self.feed_forward.forward(hidden.clone());
         self.output_norm.forward(inner + hidden)
+    }
+
+    fn frozen(&self) -> Option<Block> {
+        Some(Block {
+            place: NormPlace::After,
+            attention_norm: Some(frozen::norm(&self.attention_norm)?),
+            attention: self.attention.frozen(None)?,
+            feed_norm: frozen::norm(&self.output_norm)?,
+            feed: self.feed_forward.frozen()?,
+        })
     }
 }
 

@@ -4,10 +4,12 @@
 
 use burn::prelude::*;
 
+use super::frozen::dense;
 use super::source::Source;
 use crate::{
     attention::{attend, split_heads},
     config::{Activation, EncoderConfig},
+    fused::{self, Dense},
     linear::Linear,
     rope::Rotary,
 };
@@ -59,6 +61,18 @@ impl SelfAttention {
         let mixed = attend(query, key, heads(&self.value), bias, scale);
         self.output.forward(mixed)
     }
+
+    /// The same for [`crate::fused`].
+    pub(super) fn frozen(&self, rotary: Option<usize>) -> Option<fused::SelfAttention> {
+        let qkv = [dense(&self.query)?, dense(&self.key)?, dense(&self.value)?];
+        Some(fused::SelfAttention {
+            qkv: Dense::beside(qkv),
+            output: dense(&self.output)?,
+            heads: self.heads,
+            rotary,
+            reach: None,
+        })
+    }
 }
 
 /// `output(act(intermediate(x)))`.
@@ -88,5 +102,15 @@ impl FeedForward {
     pub(super) fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
         self.output
             .forward(self.act.forward(self.intermediate.forward(hidden)))
+    }
+
+    /// The same for [`crate::fused`].
+    pub(super) fn frozen(&self) -> Option<fused::FeedForward> {
+        Some(fused::FeedForward {
+            up: dense(&self.intermediate)?,
+            down: dense(&self.output)?,
+            act: self.act,
+            gated: false,
+        })
     }
 }

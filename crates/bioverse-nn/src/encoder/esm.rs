@@ -9,11 +9,13 @@ use burn::tensor::TensorData;
 use super::Input;
 use super::bert::counted;
 use super::block::{FeedForward, SelfAttention};
+use super::frozen;
 use super::names::{Names, Renames, Table};
 use super::source::Source;
 use crate::{
     attention::padding_bias,
     config::{EncoderConfig, PositionEmbedding},
+    fused::{self, Block, NormPlace, Stack},
     linear::Embedding,
     norm::LayerNorm,
     rope::{Rotary, plain_frequencies},
@@ -110,6 +112,24 @@ impl Esm {
         Some((&mut first.attention, frequencies))
     }
 
+    /// What goes into the first layer, `[B, T, d]`.
+    pub(super) fn embed(&self, input: Input, config: &EncoderConfig) -> Tensor<3> {
+        self.embeddings.forward(input, config)
+    }
+
+    /// The layers for [`crate::fused`].
+    pub(super) fn frozen(&self, config: &EncoderConfig) -> Option<Stack> {
+        let rotary = self.inv_freq.as_ref().map(|_| 0);
+        let blocks = self.layers.iter().map(|layer| layer.frozen(rotary));
+        let rotaries = self.inv_freq.iter().cloned();
+        Some(Stack {
+            blocks: blocks.collect::<Option<_>>()?,
+            final_norm: Some(frozen::norm(&self.final_norm)?),
+            rotaries: rotaries.map(fused::Rotary::new).collect(),
+            width: config.hidden_size,
+        })
+    }
+
     /// The last hidden state; `each` sees what goes into every layer.
     pub(super) fn run(
         &self,
@@ -122,7 +142,7 @@ impl Esm {
         let rotary = self.inv_freq.clone();
         let rotary = rotary.map(|frequencies| Rotary::columns(frequencies, len, &device));
         let bias = padding_bias(input.mask.clone());
-        let mut hidden = self.embeddings.forward(input, config);
+        let mut hidden = self.embed(input, config);
         for layer in &self.layers {
             each(&hidden);
             hidden = layer.forward(hidden, bias.clone(), rotary.as_ref());
@@ -247,6 +267,16 @@ impl Layer {
         let hidden = hidden + self.attention.forward(normed, bias, rotary);
         let normed = self.output_norm.forward(hidden.clone());
         hidden + self.feed_forward.forward(normed)
+    }
+
+    fn frozen(&self, rotary: Option<usize>) -> Option<Block> {
+        Some(Block {
+            place: NormPlace::Before,
+            attention_norm: Some(frozen::norm(&self.attention_norm)?),
+            attention: self.attention.frozen(rotary)?,
+            feed_norm: frozen::norm(&self.output_norm)?,
+            feed: self.feed_forward.frozen()?,
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 mod bert;
 mod block;
 mod esm;
+mod frozen;
 mod head;
 mod modernbert;
 mod names;
@@ -21,6 +22,7 @@ use crate::{
     atomic::write_json,
     config::{EncoderConfig, EncoderFamily},
     error::{Error, Result},
+    fused::{Frozen, Stack},
     linear::{Embedding, Linear},
     params::stored_params,
     weights::{StoredDtype, Weights, save_safetensors},
@@ -48,6 +50,8 @@ pub struct TransformerEncoder {
     body: Body,
     pooler: Option<Linear>,
     lm_head: Option<LmHead>,
+    /// The layers, for the CPU.
+    fused: Frozen,
     #[module(skip)]
     config: EncoderConfig,
 }
@@ -61,6 +65,7 @@ enum Body {
 }
 
 /// A padded batch.
+#[derive(Clone)]
 struct Input {
     /// `[B, T]`.
     ids: Tensor<2, Int>,
@@ -102,6 +107,7 @@ impl TransformerEncoder {
                 false => None,
             },
             lm_head: LmHead::load(&source, &config)?,
+            fused: Frozen::default(),
             config,
         })
     }
@@ -123,8 +129,18 @@ impl TransformerEncoder {
             body,
             pooler: None,
             lm_head: Some(lm_head),
+            fused: Frozen::default(),
             config,
         }
+    }
+
+    /// The same with every layer computed by Burn, as on other devices: the reference of tests and benchmarks.
+    ///
+    /// A frozen encoder on the CPU otherwise computes its layers without Burn, several times faster and to the same
+    /// numbers but for rounding; its first call copies their weights for that.
+    pub fn without_fused_layers(mut self) -> Self {
+        self.fused = Frozen::off();
+        self
     }
 
     /// The configuration.
@@ -139,8 +155,7 @@ impl TransformerEncoder {
     /// # Panics
     /// If an id is not below `vocab_size`, or if positions are learned and `T` exceeds [`EncoderConfig::max_tokens`].
     pub fn forward(&self, input_ids: Tensor<2, Int>, attention_mask: Tensor<2, Bool>) -> Tensor<3> {
-        let input = Input::new(input_ids, attention_mask);
-        self.body.run(input, &self.config, &mut |_| ())
+        self.run(Input::new(input_ids, attention_mask), &mut |_| ())
     }
 
     /// Embedding output, then the output of every layer: `num_hidden_layers + 1` tensors `[B, T, hidden_size]`.
@@ -220,9 +235,17 @@ impl TransformerEncoder {
     fn states(&self, input: Input) -> Vec<Tensor<3>> {
         let mut states = Vec::new();
         let mut keep = |hidden: &Tensor<3>| states.push(hidden.clone());
-        let last = self.body.run(input, &self.config, &mut keep);
+        let last = self.run(input, &mut keep);
         states.push(last);
         states
+    }
+
+    /// The last hidden state; `each` sees what goes into every layer.
+    fn run(&self, input: Input, each: &mut dyn FnMut(&Tensor<3>)) -> Tensor<3> {
+        let (body, config) = (&self.body, &self.config);
+        let stack = self.fused.stack(|| body.frozen(config));
+        let fused = stack.and_then(|s| frozen::run(&s, body, input.clone(), config, each));
+        fused.unwrap_or_else(|| body.run(input, config, each))
     }
 }
 
@@ -275,6 +298,24 @@ impl Body {
             Self::Bert(body) => body.run(input, config, each),
             Self::Esm(body) => body.run(input, config, each),
             Self::ModernBert(body) => body.run(input, config, each),
+        }
+    }
+
+    /// What goes into the first layer, `[B, T, d]`.
+    fn embed(&self, input: Input, config: &EncoderConfig) -> Tensor<3> {
+        match self {
+            Self::Bert(body) => body.embed(input, config),
+            Self::Esm(body) => body.embed(input, config),
+            Self::ModernBert(body) => body.embed(input),
+        }
+    }
+
+    /// The layers for [`crate::fused`], if their parameters are plain and on the CPU.
+    fn frozen(&self, config: &EncoderConfig) -> Option<Stack> {
+        match self {
+            Self::Bert(body) => body.frozen(config),
+            Self::Esm(body) => body.frozen(config),
+            Self::ModernBert(body) => body.frozen(config),
         }
     }
 

@@ -6,11 +6,13 @@
 use burn::prelude::*;
 
 use super::Input;
+use super::frozen::{dense, norm};
 use super::names::{Renames, Table};
 use super::source::Source;
 use crate::{
     attention::{attend, local_bias, padding_bias, split_heads},
     config::{Activation, EncoderConfig, LayerType},
+    fused::{self, Block, NormPlace, Stack},
     linear::{Embedding, Linear},
     norm::LayerNorm,
     rope::{Rotary, plain_frequencies},
@@ -103,6 +105,25 @@ impl ModernBert {
         &self.embeddings.word_embeddings
     }
 
+    /// What goes into the first layer, `[B, T, d]`.
+    pub(super) fn embed(&self, input: Input) -> Tensor<3> {
+        let words = self.embeddings.word_embeddings.forward(input.ids);
+        self.embeddings.layer_norm.forward(words)
+    }
+
+    /// The layers for [`crate::fused`]; rotary positions of full layers first, then those of sliding ones.
+    pub(super) fn frozen(&self, config: &EncoderConfig) -> Option<Stack> {
+        let own = &config.modernbert;
+        let blocks = self.layers.iter().map(|layer| layer.frozen(config));
+        let rotary = |theta| fused::Rotary::new(plain_frequencies(theta, config.head_dim()));
+        Some(Stack {
+            blocks: blocks.collect::<Option<_>>()?,
+            final_norm: Some(norm(&self.final_norm)?),
+            rotaries: vec![rotary(own.global_rope_theta), rotary(own.local_rope_theta)],
+            width: config.hidden_size,
+        })
+    }
+
     /// The last hidden state; `each` sees what goes into every layer.
     pub(super) fn run(
         &self,
@@ -111,7 +132,7 @@ impl ModernBert {
         each: &mut dyn FnMut(&Tensor<3>),
     ) -> Tensor<3> {
         let own = &config.modernbert;
-        let Input { ids, mask, .. } = input;
+        let mask = input.mask.clone();
         let view = |theta: f64, bias| View {
             bias,
             rotary: Rotary::columns(
@@ -123,8 +144,7 @@ impl ModernBert {
         let full = view(own.global_rope_theta, padding_bias(mask.clone()));
         let reach = own.local_attention / 2;
         let sliding = view(own.local_rope_theta, local_bias(mask.clone(), reach));
-        let words = self.embeddings.word_embeddings.forward(ids);
-        let mut hidden = self.embeddings.layer_norm.forward(words);
+        let mut hidden = self.embed(input);
         for layer in &self.layers {
             each(&hidden);
             hidden = layer.forward(
@@ -159,6 +179,35 @@ impl Layer {
             heads: config.num_attention_heads,
             act: config.hidden_act,
             sees: own.layer_type(i),
+        })
+    }
+
+    fn frozen(&self, config: &EncoderConfig) -> Option<Block> {
+        let (rotary, reach) = match self.sees {
+            LayerType::Full => (0, None),
+            LayerType::Sliding => (1, Some(config.modernbert.local_attention / 2)),
+        };
+        let attention_norm = match &self.attention_norm {
+            Some(own) => Some(norm(own)?),
+            None => None,
+        };
+        Some(Block {
+            place: NormPlace::Before,
+            attention_norm,
+            attention: fused::SelfAttention {
+                qkv: dense(&self.qkv)?,
+                output: dense(&self.attention_output)?,
+                heads: self.heads,
+                rotary: Some(rotary),
+                reach,
+            },
+            feed_norm: norm(&self.mlp_norm)?,
+            feed: fused::FeedForward {
+                up: dense(&self.gate_up)?,
+                down: dense(&self.down)?,
+                act: self.act,
+                gated: true,
+            },
         })
     }
 

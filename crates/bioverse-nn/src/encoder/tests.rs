@@ -5,6 +5,7 @@
 
 mod families;
 mod files;
+mod fused;
 
 use super::*;
 use crate::config::{LayerType, PositionEmbedding};
