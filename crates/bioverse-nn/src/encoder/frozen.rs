@@ -49,7 +49,7 @@ pub(super) fn dense(linear: &Linear) -> Option<Dense> {
         Some(bias) => numbers(bias)?,
         None => vec![0.0; linear.weight.dims()[1]],
     };
-    Some(Dense::new(numbers(&linear.weight)?, bias))
+    Some(Dense::new(&numbers(&linear.weight)?, bias))
 }
 
 /// As [`dense`].
