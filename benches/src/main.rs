@@ -4,6 +4,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod encoder;
 mod files;
 mod measure;
 mod stage1;
@@ -27,6 +28,8 @@ enum Task {
     /// Writes the inputs of a row, so that both sides start from the same numbers.
     #[command(subcommand)]
     Prepare(Prepare),
+    /// A frozen encoder: its layers on plain slices beside the same in Burn.
+    Encoder(encoder::Run),
     /// A step of stage 1: cached encodings, projector, InfoNCE, AdamW.
     Stage1(stage1::Run),
     /// A step of stage 2: soft tokens, decoder with LoRA, AdamW.
@@ -64,6 +67,7 @@ fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Prepare(Prepare::Stage1(shape)) => shape.write(),
         Task::Prepare(Prepare::Stage2(shape)) => shape.write(),
+        Task::Encoder(run) => run.run(),
         Task::Stage1(run) => run.run(),
         Task::Stage2(run) => run.run(),
     }
