@@ -101,34 +101,32 @@ vectorised! {
 #[inline(always)]
 fn soften_body<const FMA: bool>(rows: &mut [f32], width: usize, inverse: &mut [f32]) {
     for (row, inverse) in rows.chunks_exact_mut(width).zip(inverse) {
-        let largest = largest(row);
-        let mut lanes = [0.0f32; LANES];
-        let mut chunks = row.chunks_exact_mut(LANES);
-        for chunk in &mut chunks {
-            for (x, lane) in chunk.iter_mut().zip(&mut lanes) {
-                *x = exp::<FMA>(*x - largest);
-                *lane += *x;
+        let (chunks, rest) = row.as_chunks_mut::<LANES>();
+        // What is left is filled up with numbers that are not the largest and weigh nothing.
+        let mut last = [f32::NEG_INFINITY; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        let mut lanes = last;
+        for chunk in &*chunks {
+            for (lane, x) in lanes.iter_mut().zip(chunk) {
+                *lane = if *x > *lane { *x } else { *lane };
             }
         }
-        let mut rest = 0.0;
-        for x in chunks.into_remainder() {
-            *x = exp::<FMA>(*x - largest);
-            rest += *x;
+        let largest = lanes.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut lanes = [0.0f32; LANES];
+        for chunk in chunks {
+            lift::<FMA>(chunk, largest, &mut lanes);
         }
-        *inverse = 1.0 / (lanes.iter().sum::<f32>() + rest);
+        lift::<FMA>(&mut last, largest, &mut lanes);
+        rest.copy_from_slice(&last[..rest.len()]);
+        *inverse = 1.0 / lanes.iter().sum::<f32>();
     }
 }
 
+/// `e^(x - largest)`, and added to the sums.
 #[inline(always)]
-fn largest(row: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let chunks = row.chunks_exact(LANES);
-    let rest = chunks.remainder().iter().copied();
-    let rest = rest.fold(f32::NEG_INFINITY, f32::max);
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = if *x > *lane { *x } else { *lane };
-        }
+fn lift<const FMA: bool>(chunk: &mut [f32; LANES], largest: f32, sums: &mut [f32; LANES]) {
+    for (x, sum) in chunk.iter_mut().zip(sums) {
+        *x = exp::<FMA>(*x - largest);
+        *sum += *x;
     }
-    lanes.iter().copied().fold(rest, f32::max)
 }
