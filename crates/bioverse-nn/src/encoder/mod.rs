@@ -136,7 +136,7 @@ impl TransformerEncoder {
 
     /// The same with every layer computed by Burn, as on other devices: the reference of tests and benchmarks.
     ///
-    /// A frozen encoder on the CPU otherwise computes its layers without Burn, several times faster and to the same
+    /// A frozen encoder on the CPU otherwise computes its layers without Burn, faster and to the same
     /// numbers but for rounding; its first call copies their weights for that.
     pub fn without_fused_layers(mut self) -> Self {
         self.fused = Frozen::off();
