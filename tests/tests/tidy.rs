@@ -123,9 +123,7 @@ fn crates_stay_free_of_what_they_must_not_know() {
 
 #[test]
 fn device_features_belong_to_one_crate_and_burn_has_one_feature_set() {
-    let devices = [
-        "cuda", "wgpu", "ndarray", "x86-v4", "rocm", "vulkan", "metal", "flex",
-    ];
+    let devices = ["cuda", "wgpu", "ndarray", "rocm", "vulkan", "metal", "flex"];
     for package in &metadata().packages {
         let has = package
             .features

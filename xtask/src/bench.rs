@@ -61,7 +61,7 @@ pub struct Bench {
     /// Threads of either side; all cores when left out.
     #[arg(long)]
     threads: Option<usize>,
-    /// Features of `bioverse` to build ours with, such as `x86-v4`.
+    /// Features of `bioverse` to build ours with, such as `wgpu`.
     #[arg(long, value_delimiter = ',')]
     features: Vec<String>,
     /// Shapes so small that nothing is learnt from the numbers: to see whether the benchmark itself works.

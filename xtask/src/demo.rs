@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{launch, process};
+use crate::process;
 
 const RUNS: &str = "runs/pocket";
 #[cfg(test)]
@@ -228,10 +228,6 @@ fn build() -> Result<PathBuf> {
         "--bin",
         "bioverse",
     ]);
-    let features = launch::features("cpu")?;
-    if !features.is_empty() {
-        command.args(["--features", &features.join(",")]);
-    }
     println!("{}", process::shown(&command));
     if !process::status(&mut command)?.success() {
         bail!("the build failed, see above");

@@ -106,21 +106,12 @@ fn run(device: &str, package: Option<&str>) -> Result<Command> {
 pub fn features(device: &str) -> Result<Vec<&'static str>> {
     let kind = device.split(':').next().unwrap_or(device);
     Ok(match kind {
-        "cpu" => processor(),
+        "cpu" => vec![],
         "cuda" => vec!["cuda"],
         "wgpu" => vec!["wgpu"],
         "ndarray" => vec!["ndarray"],
         other => bail!("no device is called `{other}`; use cpu, cuda:0 or wgpu"),
     })
-}
-
-/// What this processor can do beyond what every one of its kind can: matrix products with AVX-512 are up to twice as fast.
-fn processor() -> Vec<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        return vec!["x86-v4"];
-    }
-    vec![]
 }
 
 #[cfg(test)]
@@ -158,8 +149,7 @@ mod tests {
     #[test]
     fn a_device_decides_the_features() {
         assert_eq!(features("cuda:1").expect("known"), ["cuda"]);
-        let known = |feature: &&str| *feature == "x86-v4";
-        assert!(features("cpu").expect("known").iter().all(known));
+        assert!(features("cpu").expect("known").is_empty());
         assert!(features("tpu").is_err());
     }
 

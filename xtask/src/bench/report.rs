@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn without_a_peer_there_is_no_ratio() {
-        let mut report = Report::new(2, &["x86-v4".to_owned()]);
+        let mut report = Report::new(2, &["wgpu".to_owned()]);
         let line = report.add("stage 1", vec![run(10.0, 100.0)], vec![]);
         assert!(line.ends_with("| – | – | 100 | – | – |"), "{line}");
         assert!(report.json().contains(r#""peer": null"#));
