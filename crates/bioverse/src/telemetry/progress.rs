@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::screen;
 
@@ -154,13 +154,18 @@ impl Drop for Progress {
 fn bar(unit: Unit, label: &str, total: usize) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
     let template = match unit {
-        Unit::Things => "{prefix} {bar:24} {pos}/{len}  {per_sec}, {eta} left  {msg}",
+        Unit::Things => "{prefix} {bar:24} {pos}/{len}  {rate}, {eta} left  {msg}",
         Unit::Bytes => {
             "{prefix} {bar:24} {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}, {eta} left  {msg}"
         }
     };
     let style = ProgressStyle::with_template(template);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    // The library's own rate has four digits behind the point.
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.1}/s", state.per_sec());
+    };
+    bar.set_style(style.with_key("rate", rate));
     bar.set_prefix(label.to_owned());
     bar
 }
