@@ -287,6 +287,13 @@ fn farthest(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
 }
 
+/// Length of the difference, as a share of the length of `a`.
+fn distance(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+    let squares = |of: &mut dyn Iterator<Item = f32>| of.map(|x| x * x).sum::<f32>().sqrt();
+    let pairs = a.iter().flatten().zip(b.iter().flatten());
+    squares(&mut pairs.map(|(a, b)| a - b)) / squares(&mut a.iter().flatten().copied())
+}
+
 #[test]
 fn recomputing_layers_gives_the_gradients_of_the_whole_graph() {
     let segments = || Tensor::from_data([[1, 1, 1, 2, 2, 2], [1, 1, 1, 1, 0, 0]], &Device::flex());
@@ -326,15 +333,13 @@ fn half_precision_keeps_norms_logits_and_gradients_of_adapters_in_single() {
         let logits = half.logits(states);
         assert_eq!(logits.dtype(), DType::F32);
         let wanted = single.logits(single.forward_packed(x.clone(), segments()));
-        let largest: f32 = wanted.clone().abs().max().into_scalar();
-        let off: f32 = (wanted.inner() - logits.inner()).abs().max().into_scalar();
-        assert!(
-            off > 0.0 && off < 0.06 * largest,
-            "{family}: {off} of {largest}"
-        );
+        // Of the whole, not of the worst number among hundreds, which depends on what was drawn.
+        let values = |x: Tensor<3>| vec![x.inner().into_data().iter::<f32>().collect::<Vec<_>>()];
+        let off = distance(&values(wanted), &values(logits));
+        assert!(off > 0.0 && off < 0.05, "{family}: {off}");
         let whole = whole_graph(&single, &x, segments());
         let in_half = whole_graph(&half, &x.cast(DType::BF16), segments());
-        let off = farthest(&whole, &in_half);
+        let off = distance(&whole, &in_half);
         assert!(off > 0.0 && off < 0.1, "{family}: {off}");
     }
 }
