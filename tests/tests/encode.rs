@@ -18,6 +18,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const POCKET: &str = "models/pocket/molecule";
+/// Its `hidden_size`.
+const WIDTH: usize = 320;
 const TINY: &str = "tests/golden/chemberta";
 
 fn scratch() -> TempDir {
@@ -111,7 +113,7 @@ fn every_input_and_every_output_hold_the_same_vectors_in_the_order_of_the_file()
         run(encode(POCKET, &input, &reference, ""))
             .ok()
             .stdout
-            .contains("embeddings [5, 256]")
+            .contains(&format!("embeddings [5, {WIDTH}]"))
     );
     let reference = vectors(&reference);
     let ids: Vec<&str> = MOLECULES.iter().map(|(id, _)| *id).collect();
@@ -142,7 +144,7 @@ fn every_input_and_every_output_hold_the_same_vectors_in_the_order_of_the_file()
         ["0", "1", "2", "3", "4"],
         "rows without ids are numbered"
     );
-    assert_eq!(numbered.get(3).map(<[f32]>::len), Some(256));
+    assert_eq!(numbered.get(3).map(<[f32]>::len), Some(WIDTH));
 
     // Each vector is that of its own record.
     let alone = dir.path().join("alone.smi");
@@ -177,10 +179,10 @@ fn states_are_pooled_as_asked() {
     assert_eq!(gap(&auto, &mean), 0.0, "the encoder's own way is the mean");
     assert!(!none.one_each());
     for at in 0..MOLECULES.len() {
-        let states: Vec<&[f32]> = none.get(at).expect("states").chunks(256).collect();
+        let states: Vec<&[f32]> = none.get(at).expect("states").chunks(WIDTH).collect();
         assert!(states.len() > 2);
         let (mean, cls) = (mean.get(at).expect("a row"), cls.get(at).expect("a row"));
-        for i in 0..256 {
+        for i in 0..WIDTH {
             let sum: f32 = states.iter().map(|state| state[i]).sum();
             assert!((sum / states.len() as f32 - mean[i]).abs() < 1e-5);
             assert_eq!(states[0][i], cls[i]);
